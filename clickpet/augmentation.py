@@ -1,0 +1,114 @@
+"""Training augmentation that nnU-Net does not have."""
+
+from __future__ import annotations
+
+from copy import copy
+
+import numpy as np
+import torch
+from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform, ImageOnlyTransform, SegOnlyTransform
+from batchgeneratorsv2.transforms.spatial.spatial import SpatialTransform
+
+
+class MisalignChannel(ImageOnlyTransform):
+    """Turn and shift one channel a little, as if patient or lungs had moved between CT and PET.
+
+    Each of rotation and shift happens with its own probability. channel : index of the channel;
+    rotation_deg : largest angle about each axis;  shift_vox : largest shift (z, y, x) in voxels.
+    What comes in from outside the patch is the nearest border value. autoPET III winner's
+    misalignment augmentation, which the paper takes over (section 2.2, "Segmentation Models").
+    """
+
+    def __init__(
+        self,
+        *,
+        channel: int = 0,
+        rotation_deg: float = 5.0,
+        p_rotation: float = 0.1,
+        shift_vox: tuple[int, int, int] = (0, 2, 2),
+        p_shift: float = 0.1,
+    ):
+        super().__init__()
+        self.channel = channel
+        self.rotation_deg = rotation_deg
+        self.p_rotation = p_rotation
+        self.shift_vox = shift_vox
+        self.p_shift = p_shift
+
+    def get_parameters(self, **data_dict) -> dict:
+        angles_deg, shift_vox = np.zeros(3), np.zeros(3)
+        if np.random.uniform() < self.p_rotation:
+            angles_deg = np.random.uniform(-self.rotation_deg, self.rotation_deg, 3)
+        if np.random.uniform() < self.p_shift:
+            shift_vox = np.array([np.random.randint(-most, most + 1) for most in self.shift_vox])
+        return {"angles_deg": angles_deg, "shift_vox": shift_vox}
+
+    def _apply_to_image(self, img: torch.Tensor, angles_deg: np.ndarray, shift_vox: np.ndarray) -> torch.Tensor:
+        if not angles_deg.any() and not shift_vox.any():
+            return img
+        moved = img.clone()
+        moved[self.channel] = move_rigidly(img[self.channel], angles_deg, shift_vox)
+        return moved
+
+
+def move_rigidly(volume: torch.Tensor, angles_deg: np.ndarray, shift_vox: np.ndarray) -> torch.Tensor:
+    """Rotate `volume` (z, y, x) about its centre by `angles_deg` (about z, y, x), then shift it by `shift_vox` voxels.
+
+    Trilinear; outside values are those of the nearest border voxel. A pure shift by whole voxels is exact.
+    """
+    size = np.array(volume.shape, float)
+    inverse = np.eye(3)
+    for axis, angle in enumerate(np.deg2rad(angles_deg)):
+        one, other = [index for index in range(3) if index != axis]
+        turn = np.eye(3)
+        turn[one, one] = turn[other, other] = np.cos(angle)
+        turn[one, other], turn[other, one] = np.sin(angle), -np.sin(angle)
+        inverse = inverse @ turn
+    # affine_grid wants x, y, z order in units of half the volume: voxel = size / 2 * normalised
+    matrix = np.diag(2 / size) @ inverse @ np.diag(size / 2)
+    offset = -(2 / size) * (inverse @ shift_vox)
+    theta = np.concatenate((matrix[::-1, ::-1], offset[::-1, None]), 1)
+    grid = torch.nn.functional.affine_grid(
+        torch.from_numpy(theta.copy()).float()[None], [1, 1, *volume.shape], align_corners=False
+    )
+    return torch.nn.functional.grid_sample(
+        volume[None, None].float(), grid, mode="bilinear", padding_mode="border", align_corners=False
+    )[0, 0].to(volume.dtype)
+
+
+class OrganAwareSpatialTransform(SpatialTransform):
+    """nnU-Net's spatial transform, organs (segmentation channels 1 and up) sampled by nearest neighbour.
+
+    Lesions keep the label-wise interpolation of nnU-Net. Label-wise sampling of 14 organs costs twenty
+    times as much and changes nothing but the outermost voxel of an organ.
+    """
+
+    @classmethod
+    def like(cls, transform: SpatialTransform) -> OrganAwareSpatialTransform:
+        """The same transform with all its settings, organs sampled by nearest neighbour."""
+        changed = copy(transform)
+        changed.__class__ = cls
+        return changed
+
+    def _apply_to_segmentation(self, segmentation: torch.Tensor, **params) -> torch.Tensor:
+        lesions = super()._apply_to_segmentation(segmentation[:1], **params)
+        if len(segmentation) == 1:
+            return lesions
+        coarse = copy(self)
+        coarse.mode_seg = "nearest"
+        organs = SpatialTransform._apply_to_segmentation(coarse, segmentation[1:], **params)
+        return torch.cat((lesions, organs))
+
+
+class KeepLesions(SegOnlyTransform):
+    """Drop the organ channels of the segmentation (n, z, y, x) -> (1, z, y, x): validation is about lesions."""
+
+    def _apply_to_segmentation(self, segmentation: torch.Tensor, **params) -> torch.Tensor:
+        return segmentation[:1]
+
+
+def all_transforms(transform: BasicTransform) -> list[BasicTransform]:
+    """`transform` and all that it is composed of, depth first."""
+    inner = list(getattr(transform, "transforms", []))
+    inner += [transform.transform] if hasattr(transform, "transform") else []
+    return [transform, *(leaf for part in inner for leaf in all_transforms(part))]
