@@ -1,0 +1,34 @@
+"""Segment the lesions of one case with the models of its tracer."""
+
+from clickpet.job import logged
+
+
+def main(job):
+    with logged(job.log[0], job.threads):
+        from clickpet.files import read_json, write_json
+        from clickpet.images import write_image
+        from clickpet.inference import member_folds, predict_scan, read_heatmap, read_scan
+
+        tracer = read_json(job.input.tracer)["tracer"]
+        case_folds = read_json(job.input.splits)["cases"]
+        calibration = job.input.get("calibration")
+
+        def read_inputs():
+            scan = read_scan(job.input.ct, job.input.suv)
+            return scan, [read_heatmap(job.input.heatmap, scan)]
+
+        prediction = next(
+            predict_scan(
+                read_inputs,
+                f"{job.params.models_folder}/{tracer}",
+                member_folds(job.params.slug, job.params.split, job.params.folds, case_folds),
+                **job.params.predict,
+                calibration=read_json(calibration) if calibration else None,
+            )
+        )
+        write_image(job.output.mask, prediction.mask, prediction.affine)
+        write_json(job.output.prediction, {"case": job.params.slug, "tracer": tracer, **prediction.details})
+
+
+if "snakemake" in globals():
+    main(snakemake)  # noqa: F821
