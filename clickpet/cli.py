@@ -1,0 +1,45 @@
+"""The command line `clickpet`: a registry of subcommands, which live in `clickpet.commands`."""
+
+from __future__ import annotations
+
+import typer
+from typer.core import TyperGroup
+
+from clickpet import __version__
+from clickpet.commands import cohort
+from clickpet.errors import InputError
+
+
+class OneLineErrors(TyperGroup):
+    """A mistake of the user ends with one line on the error stream and exit code 1, never with a traceback."""
+
+    def invoke(self, ctx):
+        """Run the subcommand."""
+        try:
+            return super().invoke(ctx)
+        except InputError as error:
+            typer.echo(f"clickpet: error: {error}", err=True)
+            raise typer.Exit(1) from None
+
+
+app = typer.Typer(
+    cls=OneLineErrors,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(cohort.app, name="cohort")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"clickpet {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: bool = typer.Option(False, "--version", callback=_print_version, is_eager=True, help="Print the version."),
+) -> None:
+    """Click-guided lesion segmentation in whole-body PET/CT: what is done around the workflow."""
