@@ -1,0 +1,86 @@
+"""clickpet: click-guided lesion segmentation in whole-body PET/CT across tracers.
+
+A cohort table and a config go in; models, masks, scores and a report come out. Read the rule files in this order:
+
+| stage (rules/) | writes, under results/                                            | paper |
+|----------------|-------------------------------------------------------------------|-------|
+| phantom        | phantom/: a small made-up PET/CT cohort (demo and tests only)     | -     |
+| ingest         | splits.json, cohort.tsv, cases/{case}/{ct,suv,truth}.nii.gz       | 2.1   |
+| clicks         | cases/{case}/clicks.json, heatmap.nii.gz                          | 2.1, 2.2 Heatmaps |
+| organs         | cases/{case}/organs.nii.gz                                        | 2.2 Additional Organs Supervision |
+| tracer         | cases/{case}/mip.png, tracer.json, models/tracer/fold_{fold}/     | 2.2 Tracer Discriminator |
+| train          | models/{tracer}/: nnU-Net model folders                           | 2.2 Segmentation Models |
+| predict        | cases/{case}/lesions_raw.nii.gz                                   | 2.2 Dynamic Inference Depth |
+| postprocess    | cases/{case}/lesions.nii.gz                                       | 2.2 Post-Processing |
+| evaluate       | cases/{case}/score.json, scores.tsv, summary.tsv, interactive.tsv | 3     |
+| report         | report.html, figures/, provenance.json                            | 3     |
+"""
+
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+configfile: "config/config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/phantom.smk"
+include: "rules/ingest.smk"
+include: "rules/clicks.smk"
+include: "rules/organs.smk"
+include: "rules/tracer.smk"
+include: "rules/train.smk"
+include: "rules/predict.smk"
+include: "rules/postprocess.smk"
+include: "rules/evaluate.smk"
+include: "rules/report.smk"
+
+
+rule all:
+    """Train, cross-validate, score, segment new patients, report."""
+    default_target: True
+    input:
+        rules.report.input,
+        rules.predict.input,
+
+
+rule prepare:
+    """Everything before training."""
+    input:
+        expand("results/cases/{case}/heatmap.nii.gz", case=CASES),
+        expand("results/cases/{case}/mip.png", case=CASES),
+        [expand("results/nnunet/{tracer}/{case}.pkl", tracer=t, case=slugs("train", tracer=t)) for t in TRAINED],
+        expand("results/models/{tracer}/plans.json", tracer=TRAINED),
+        "results/quality.tsv",
+
+
+rule train:
+    """All models: the discriminator and the lesion models, every fold."""
+    input:
+        expand("results/models/tracer/fold_{fold}/checkpoint.pth", fold=FOLDS if len(TRAINED) > 1 else []),
+        expand("results/models/{tracer}/fold_{fold}/checkpoint_final.pth", tracer=TRAINED, fold=FOLDS),
+
+
+rule evaluate:
+    """Scores of every train case (out of fold) and test case (ensemble)."""
+    input:
+        ["results/scores.tsv", "results/summary.tsv"] if SCORED else [],
+
+
+rule interactive:
+    """Scores at every number of clicks."""
+    input:
+        ["results/interactive.tsv", "results/interactive_summary.tsv"] if SCORED else [],
+
+
+rule predict:
+    """Masks and lesion tables of new patients (rows with split predict)."""
+    input:
+        expand("results/cases/{case}/{file}", case=slugs("predict"), file=["lesions.nii.gz", "lesion_table.csv"]),
+
+
+rule report:
+    """The report."""
+    input:
+        "results/report.html" if SCORED else [],

@@ -1,0 +1,106 @@
+"""A study as it comes, brought onto one grid: the PET's. Paper, section 2.1, "Images"."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cc3d
+import numpy as np
+
+from clickpet.errors import InputError
+from clickpet.images import Image, grid_text, read_image, resample, same_grid, voxel_volume_ml
+
+#: What lies outside the CT's field of view is air.
+OUTSIDE_HU = -1024.0
+#: An SUV above this everywhere in a study is not an SUV; below it nothing is (HU mixed up, counts, Bq/ml).
+SUV_MAX_RANGE = (0.1, 5000.0)
+
+
+def load_pet(path: str | Path, *, timing: str = "series") -> tuple[Image, dict]:
+    """PET as SUV (body weight, g/ml, float32) from a volume that holds SUV or from a DICOM folder.
+
+    timing : how decay is counted, DICOM only.  Returns the image and the audit record of the SUV.
+    """
+    if Path(path).is_dir():
+        from clickpet.dicom_series import load_suv
+
+        image, audit = load_suv(path, timing=timing)
+    else:
+        image = read_image(path, np.float32)
+        audit = {"source": "file", "rule": "taken as SUV (body weight) as it is"}
+    _check_finite(image.array, path)
+    highest = float(image.array.max())
+    if not SUV_MAX_RANGE[0] <= highest <= SUV_MAX_RANGE[1] or image.array.min() < -SUV_MAX_RANGE[0] * 100:
+        raise InputError(
+            f"values from {image.array.min():.4g} to {highest:.4g} are no SUV in g/ml",
+            where=path,
+            mend="give the PET as SUV (or as DICOM), and check that ct and pet are not swapped",
+        )
+    return image, audit
+
+
+def load_ct(path: str | Path, pet: Image) -> tuple[np.ndarray, dict]:
+    """CT in HU (float32) on the PET's grid: linear, OUTSIDE_HU beyond its field of view.
+
+    Returns the array and a record of the CT's own grid.
+    """
+    if Path(path).is_dir():
+        from clickpet.dicom_series import load_ct as load_series
+
+        image = load_series(path)
+    else:
+        image = read_image(path, np.float32)
+    _check_finite(image.array, path)
+    if image.array.min() > -100:
+        raise InputError(
+            f"values from {image.array.min():.4g} to {image.array.max():.4g} hold no air, so they are no HU",
+            where=path,
+            mend="give the CT in HU, and check that ct and pet are not swapped",
+        )
+    record = {"grid": grid_text(image.shape, image.affine), "resampled": False}
+    if same_grid(image.shape, image.affine, pet.shape, pet.affine):
+        return image.array, record
+    record["resampled"] = True
+    ct = resample(image, pet.shape, pet.affine, order="linear", outside=OUTSIDE_HU)
+    if not (ct > OUTSIDE_HU).any():
+        raise InputError("does not overlap the PET", where=path, mend="give the CT of the same examination")
+    return ct, record
+
+
+def _check_finite(array: np.ndarray, path: str | Path) -> None:
+    # one sum sees every NaN and infinity without a mask of the array's size
+    if not np.isfinite(array.sum(dtype=np.float64)):
+        raise InputError("holds NaN or infinite values", where=path, mend="convert or export the image again")
+
+
+def load_label(path: str | Path, pet: Image) -> np.ndarray:
+    """Lesion mask (uint8, 0 or 1) on the PET's grid from a volume, or from DICOM SEG or RTSTRUCT.
+
+    Raises InputError for another grid or values other than 0 and 1.
+    """
+    if Path(path).is_dir() or Path(path).suffix.lower() == ".dcm":
+        from clickpet.dicom_masks import load_mask
+
+        return load_mask(path, pet).astype(np.uint8, copy=False)
+    image = read_image(path)
+    if not same_grid(image.shape, image.affine, pet.shape, pet.affine):
+        raise InputError(
+            f"its grid ({grid_text(image.shape, image.affine)}) is not the PET's ({grid_text(pet.shape, pet.affine)})",
+            where=path,
+            mend="give the label on the PET's grid (nearest neighbour), and check that it belongs to this study",
+        )
+    mask = image.array == 1
+    if not np.array_equal(mask, image.array):
+        values = np.unique(image.array[image.array != mask])[:5]
+        raise InputError(
+            f"holds values other than 0 and 1: {', '.join(f'{value:g}' for value in values)}",
+            where=path,
+            mend="give a binary lesion mask",
+        )
+    return mask.view(np.uint8)
+
+
+def describe_label(mask: np.ndarray, affine: np.ndarray) -> dict:
+    """Number of lesions (18-connected, the official definition) and their volume in ml of a mask (x, y, z)."""
+    _, lesions = cc3d.connected_components(mask, connectivity=18, return_N=True)
+    return {"lesions": int(lesions), "volume_ml": int(np.count_nonzero(mask)) * voxel_volume_ml(affine)}

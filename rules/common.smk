@@ -1,0 +1,130 @@
+# What every rule file uses: the checked config, the cohort, and lists of its cases.
+import sys
+
+from clickpet.cohort import FILES, TRACERS, read_cohort
+from clickpet.config import ConfigError, resolve
+from clickpet.errors import InputError
+from clickpet.files import content_hash
+
+
+def load_config(given):
+    try:
+        return resolve(given)
+    except ConfigError as error:
+        sys.exit(str(error))
+
+
+def load_cohort(path):
+    try:
+        return read_cohort(path)
+    except InputError as error:
+        sys.exit(f"cohort: {error}")
+
+
+def code(*modules):
+    """Hash of library modules that a rule computes with: a changed method re-runs it, a fresh clone does not."""
+    return content_hash(*(f"{workflow.basedir}/clickpet/{module}.py" for module in modules))
+
+
+def study(wildcards):
+    """The row of a case."""
+    return STUDIES[wildcards.case]
+
+
+def slugs(*splits, tracer=None):
+    """Cases of these splits (and of this tracer), in the table's order."""
+    return [
+        study.slug for study in STUDIES.values() if study.split in splits and (tracer is None or study.tracer == tracer)
+    ]
+
+
+def models_of(case):
+    """Folder of the models that segment a case: imported ones for new patients if the config names them."""
+    if STUDIES[case].split == "predict" and config["predict"]["models"]:
+        return config["predict"]["models"]
+    return "results/models"
+
+
+def lesion_models(wildcards):
+    """Checkpoints that may be needed for a case; its tracer is known only when the job runs."""
+    return expand(
+        "{models}/{tracer}/fold_{fold}/checkpoint_final.pth",
+        models=models_of(wildcards.case),
+        tracer=tracers_for(wildcards.case),
+        fold=folds_for(wildcards.case),
+    )
+
+
+def plans_of_models(wildcards):
+    return expand(
+        "{models}/{tracer}/{file}.json",
+        models=models_of(wildcards.case),
+        tracer=tracers_for(wildcards.case),
+        file=["plans", "dataset"],
+    )
+
+
+def tracer_models(wildcards):
+    """Checkpoints of the discriminator; none where the tracer is not asked for."""
+    if len(tracers_for(wildcards.case)) == 1 or given_tracer(wildcards):
+        return []
+    return expand(
+        "{models}/tracer/fold_{fold}/checkpoint.pth",
+        models=models_of(wildcards.case),
+        fold=folds_for(wildcards.case),
+    )
+
+
+def tracers_for(case):
+    """Tracers that the models of a case know."""
+    return list(TRACERS) if models_of(case) != "results/models" else TRAINED
+
+
+def folds_for(case):
+    """A train case is never shown to a model that was trained on all."""
+    return NUMBERED_FOLDS if STUDIES[case].split == "train" else FOLDS
+
+
+def given_tracer(wildcards):
+    """The table's tracer for new patients; scored cases are always routed by the tracer that is found."""
+    return STUDIES[wildcards.case].tracer if STUDIES[wildcards.case].split == "predict" else ""
+
+
+def labels_of(case):
+    """What names a case in the tables."""
+    return {key: value for key, value in STUDIES[case].as_dict().items() if key not in FILES}
+
+
+def splits_if_train(wildcards):
+    """Only train cases ask which fold held them out."""
+    return "results/splits.json" if STUDIES[wildcards.case].split == "train" else []
+
+
+def calibration_if_any(wildcards):
+    return "results/calibration.json" if config["predict"]["mirroring"] == "budget" else []
+
+
+def truth_if_any(wildcards):
+    return f"results/cases/{wildcards.case}/truth.nii.gz" if STUDIES[wildcards.case].label else []
+
+
+def organs_if_any(wildcards):
+    return f"results/cases/{wildcards.case}/organs.nii.gz" if config["organs"]["provider"] != "none" else []
+
+
+config = load_config(config)
+STUDIES = {study.slug: study for study in load_cohort(config["cohort"])}
+FOLDS = [str(fold) for fold in config["folds"]]
+NUMBERED_FOLDS = [fold for fold in FOLDS if fold != "all"]
+TRAIN, SCORED, CASES = slugs("train"), slugs("train", "test"), list(STUDIES)
+PREDICT_CODE = ["inference", "ensemble", "sliding_window", "network_grid", "body", "mirroring", "model_folder", "network"]
+CLICK_STEPS = config["evaluate"]["click_steps"]
+PREDICT_OPTIONS = {key: value for key, value in config["predict"].items() if key != "models"}
+TRAINED = [tracer for tracer in TRACERS if slugs("train", tracer=tracer)]
+
+
+wildcard_constraints:
+    case="[A-Za-z0-9_.-]+",
+    tracer="fdg|psma",
+    fold="[0-9]+|all",
+    clicks="[0-9]+",

@@ -1,0 +1,128 @@
+# Masks against the truth, by the official definitions. Paper, section 3.
+
+
+rule score_case:
+    """Dice, FPV, FNV, lesion detection and a table of the lesions of a scored case."""
+    input:
+        mask="results/cases/{case}/lesions.nii.gz",
+        truth="results/cases/{case}/truth.nii.gz",
+        suv="results/cases/{case}/suv.nii.gz",
+        tracer_json="results/cases/{case}/tracer.json",
+        splits=splits_if_train,
+    output:
+        score="results/cases/{case}/score.json",
+        lesions="results/cases/{case}/lesion_scores.csv",
+    params:
+        row=lambda wildcards: labels_of(wildcards.case),
+        code=code("scores", "lesion_table"),
+    log:
+        "logs/score_case/{case}.log",
+    benchmark:
+        "benchmarks/score_case/{case}.tsv"
+    conda:
+        "../envs/core.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=20,
+    script:
+        "../scripts/score_case.py"
+
+
+rule measure_lesions:
+    """A table of the lesions found, as a clinician reads it; needs no truth."""
+    input:
+        mask="results/cases/{case}/lesions.nii.gz",
+        suv="results/cases/{case}/suv.nii.gz",
+    output:
+        lesions="results/cases/{case}/lesion_table.csv",
+        study="results/cases/{case}/study.json",
+    params:
+        row=lambda wildcards: labels_of(wildcards.case),
+        code=code("lesion_table"),
+    log:
+        "logs/measure_lesions/{case}.log",
+    benchmark:
+        "benchmarks/measure_lesions/{case}.tsv"
+    conda:
+        "../envs/core.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=20,
+    script:
+        "../scripts/measure_lesions.py"
+
+
+rule score_interactive:
+    """Post-process and score a case at every number of clicks."""
+    input:
+        masks=expand("results/cases/{{case}}/interactive/clicks_{clicks}/lesions_raw.nii.gz", clicks=CLICK_STEPS),
+        truth="results/cases/{case}/truth.nii.gz",
+        suv="results/cases/{case}/suv.nii.gz",
+        tracer_json="results/cases/{case}/tracer.json",
+        splits=splits_if_train,
+    output:
+        masks=expand("results/cases/{{case}}/interactive/clicks_{clicks}/lesions.nii.gz", clicks=CLICK_STEPS),
+        scores=expand("results/cases/{{case}}/interactive/clicks_{clicks}/score.json", clicks=CLICK_STEPS),
+    params:
+        row=lambda wildcards: labels_of(wildcards.case),
+        steps=CLICK_STEPS,
+        postprocess=config["postprocess"],
+        code=code("scores", "postprocess"),
+    log:
+        "logs/score_interactive/{case}.log",
+    benchmark:
+        "benchmarks/score_interactive/{case}.tsv"
+    conda:
+        "../envs/core.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    script:
+        "../scripts/score_interactive.py"
+
+
+rule summarise_scores:
+    """A row a case, and means with confidence intervals by tracer, centre and fold."""
+    input:
+        scores=expand("results/cases/{case}/score.json", case=SCORED),
+    output:
+        scores="results/scores.tsv",
+        summary="results/summary.tsv",
+        latex="results/summary.tex",
+    params:
+        seed=config["seed"],
+        repeats=config["evaluate"]["bootstrap_repeats"],
+        confidence=config["evaluate"]["confidence"],
+        code=code("summary", "bootstrap"),
+    log:
+        "logs/summarise_scores.log",
+    benchmark:
+        "benchmarks/summarise_scores/all.tsv"
+    conda:
+        "../envs/core.yaml"
+    localrule: True
+    script:
+        "../scripts/summarise_scores.py"
+
+
+rule summarise_interactive:
+    """A row a case and number of clicks, the areas under the curves, and the mean curves."""
+    input:
+        scores=expand("results/cases/{case}/interactive/clicks_{clicks}/score.json", case=SCORED, clicks=CLICK_STEPS),
+    output:
+        interactive="results/interactive.tsv",
+        summary="results/interactive_summary.tsv",
+    params:
+        seed=config["seed"],
+        repeats=config["evaluate"]["bootstrap_repeats"],
+        confidence=config["evaluate"]["confidence"],
+        code=code("interactive", "summary", "bootstrap"),
+    log:
+        "logs/summarise_interactive.log",
+    benchmark:
+        "benchmarks/summarise_interactive/all.tsv"
+    conda:
+        "../envs/core.yaml"
+    localrule: True
+    script:
+        "../scripts/summarise_interactive.py"

@@ -1,0 +1,101 @@
+# Scans as they come -> SUV, HU and truth on the PET's grid; folds; the cohort with slugs. Paper, section 2.1.
+
+
+rule import_case:
+    """Bring CT and PET onto the PET's grid as HU and SUV."""
+    input:
+        ct=lambda wildcards: study(wildcards).ct,
+        pet=lambda wildcards: study(wildcards).pet,
+    output:
+        ct="results/cases/{case}/ct.nii.gz",
+        suv="results/cases/{case}/suv.nii.gz",
+        record="results/cases/{case}/case.json",
+    params:
+        name=lambda wildcards: study(wildcards).case,
+        suv_timing=config["ingest"]["suv_timing"],
+        code=code("ingest", "images", "suv", "dicom_series"),
+    log:
+        "logs/import_case/{case}.log",
+    benchmark:
+        "benchmarks/import_case/{case}.tsv"
+    conda:
+        "../envs/core.yaml"
+    resources:
+        mem_mb=8000,
+        runtime=30,
+    script:
+        "../scripts/import_case.py"
+
+
+rule import_label:
+    """Bring the expert's lesion mask onto the PET's grid and note what nnU-Net's fingerprint needs of the case."""
+    input:
+        label=lambda wildcards: study(wildcards).label,
+        ct="results/cases/{case}/ct.nii.gz",
+        suv="results/cases/{case}/suv.nii.gz",
+    output:
+        truth="results/cases/{case}/truth.nii.gz",
+        record="results/cases/{case}/truth.json",
+        intensities="results/cases/{case}/lesion_intensities.npy",
+    params:
+        code=code("ingest", "images", "planning", "dicom_masks"),
+    log:
+        "logs/import_label/{case}.log",
+    benchmark:
+        "benchmarks/import_label/{case}.tsv"
+    conda:
+        "../envs/deep.yaml"
+    resources:
+        mem_mb=8000,
+        runtime=30,
+    script:
+        "../scripts/import_label.py"
+
+
+rule split_patients:
+    """Share the train patients out among the folds, once for all models."""
+    input:
+        truths=expand("results/cases/{case}/truth.json", case=TRAIN),
+        given=config["splits"] or [],
+    output:
+        splits="results/splits.json",
+    params:
+        cases=[
+            {"case": STUDIES[case].case, "slug": case, "patient": STUDIES[case].patient, "tracer": STUDIES[case].tracer}
+            for case in TRAIN
+        ],
+        n_folds=len(NUMBERED_FOLDS),
+        seed=config["seed"],
+        code=code("splits"),
+    log:
+        "logs/split_patients.log",
+    benchmark:
+        "benchmarks/split_patients/all.tsv"
+    conda:
+        "../envs/core.yaml"
+    localrule: True
+    script:
+        "../scripts/split_patients.py"
+
+
+rule list_cohort:
+    """The cohort with slugs and folds. Written when every input of every case has been read and found sound."""
+    input:
+        table=config["cohort"],
+        splits="results/splits.json" if TRAIN else [],
+        records=expand("results/cases/{case}/case.json", case=CASES),
+        truths=expand("results/cases/{case}/truth.json", case=SCORED),
+        clicks=expand("results/cases/{case}/clicks.json", case=CASES),
+    output:
+        cohort="results/cohort.tsv",
+    params:
+        code=code("cohort"),
+    log:
+        "logs/list_cohort.log",
+    benchmark:
+        "benchmarks/list_cohort/all.tsv"
+    conda:
+        "../envs/core.yaml"
+    localrule: True
+    script:
+        "../scripts/list_cohort.py"

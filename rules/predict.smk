@@ -1,0 +1,72 @@
+# Lesions by the models of the tracer that was found. Paper, section 2.2 "Dynamic Inference Depth".
+
+
+rule predict_case:
+    """Segment a case: with the fold that never saw its patient (train) or with the ensemble (test, predict)."""
+    input:
+        ct="results/cases/{case}/ct.nii.gz",
+        suv="results/cases/{case}/suv.nii.gz",
+        heatmap="results/cases/{case}/heatmap.nii.gz",
+        tracer="results/cases/{case}/tracer.json",
+        splits=splits_if_train,
+        models=lesion_models,
+        plans=plans_of_models,
+        calibration=calibration_if_any,
+    output:
+        mask="results/cases/{case}/lesions_raw.nii.gz",
+        prediction="results/cases/{case}/prediction.json",
+    params:
+        slug="{case}",
+        split=lambda wildcards: study(wildcards).split,
+        folds=lambda wildcards: folds_for(wildcards.case),
+        models_folder=lambda wildcards: models_of(wildcards.case),
+        predict=PREDICT_OPTIONS,
+        code=code(*PREDICT_CODE),
+    log:
+        "logs/predict_case/{case}.log",
+    benchmark:
+        "benchmarks/predict_case/{case}.tsv"
+    conda:
+        "../envs/deep.yaml"
+    threads: 4
+    resources:
+        mem_mb=24000,
+        runtime=60,
+    script:
+        "../scripts/predict_case.py"
+
+
+rule predict_interactive:
+    """Segment a case at every number of clicks, with one reading of its scans and models."""
+    input:
+        ct="results/cases/{case}/ct.nii.gz",
+        suv="results/cases/{case}/suv.nii.gz",
+        clicks="results/cases/{case}/clicks.json",
+        tracer="results/cases/{case}/tracer.json",
+        splits=splits_if_train,
+        models=lesion_models,
+        plans=plans_of_models,
+        calibration=calibration_if_any,
+    output:
+        masks=expand("results/cases/{{case}}/interactive/clicks_{clicks}/lesions_raw.nii.gz", clicks=CLICK_STEPS),
+    params:
+        slug="{case}",
+        split=lambda wildcards: study(wildcards).split,
+        folds=lambda wildcards: folds_for(wildcards.case),
+        models_folder=lambda wildcards: models_of(wildcards.case),
+        predict=PREDICT_OPTIONS,
+        heatmap=config["heatmap"],
+        steps=CLICK_STEPS,
+        code=code("heatmap", "clicks", *PREDICT_CODE),
+    log:
+        "logs/predict_interactive/{case}.log",
+    benchmark:
+        "benchmarks/predict_interactive/{case}.tsv"
+    conda:
+        "../envs/deep.yaml"
+    threads: 4
+    resources:
+        mem_mb=24000,
+        runtime=240,
+    script:
+        "../scripts/predict_interactive.py"

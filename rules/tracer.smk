@@ -1,0 +1,106 @@
+# Which tracer was given? A small network looks at the MIP. Paper, section 2.2 "Tracer Discriminator".
+
+
+rule render_mip:
+    """Coronal maximum intensity projection of the PET, as an array and as a picture."""
+    input:
+        suv="results/cases/{case}/suv.nii.gz",
+    output:
+        mip="results/cases/{case}/mip.npy",
+        picture="results/cases/{case}/mip.png",
+    params:
+        spacing_mm=config["tracer"]["spacing_mm"],
+        size=config["tracer"]["size"],
+        code=code("mip"),
+    log:
+        "logs/render_mip/{case}.log",
+    benchmark:
+        "benchmarks/render_mip/{case}.tsv"
+    conda:
+        "../envs/core.yaml"
+    resources:
+        mem_mb=6000,
+        runtime=20,
+    script:
+        "../scripts/render_mip.py"
+
+
+rule train_tracer_fold:
+    """Train the discriminator on the train cases of all other folds."""
+    input:
+        mips=expand("results/cases/{case}/mip.npy", case=TRAIN),
+        splits="results/splits.json",
+        sound=ancient("results/cohort.tsv"),
+    output:
+        checkpoint="results/models/tracer/fold_{fold}/checkpoint.pth",
+        training="results/models/tracer/fold_{fold}/training.json",
+    params:
+        slugs=TRAIN,
+        tracers=[STUDIES[case].tracer for case in TRAIN],
+        patients=[STUDIES[case].patient for case in TRAIN],
+        seed=config["seed"],
+        **{key: config["tracer"][key] for key in ("epochs", "learning_rate", "batch_size", "patience", "weight_decay")},
+        code=code("discriminator"),
+    log:
+        "logs/train_tracer_fold/{fold}.log",
+    benchmark:
+        "benchmarks/train_tracer_fold/{fold}.tsv"
+    conda:
+        "../envs/deep.yaml"
+    resources:
+        mem_mb=8000,
+        runtime=240,
+    script:
+        "../scripts/train_tracer_fold.py"
+
+
+rule find_tracer:
+    """Ask the discriminator: the fold that never saw the patient for train cases, the majority of all for others."""
+    input:
+        mip="results/cases/{case}/mip.npy",
+        models=tracer_models,
+        splits=splits_if_train,
+    output:
+        tracer="results/cases/{case}/tracer.json",
+    params:
+        slug="{case}",
+        folds=lambda wildcards: folds_for(wildcards.case),
+        given=given_tracer,
+        only=lambda wildcards: tracers_for(wildcards.case)[0] if len(tracers_for(wildcards.case)) == 1 else "",
+        out_of_fold=lambda wildcards: study(wildcards).split == "train",
+        code=code("discriminator"),
+    log:
+        "logs/find_tracer/{case}.log",
+    benchmark:
+        "benchmarks/find_tracer/{case}.tsv"
+    conda:
+        "../envs/deep.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=10,
+    script:
+        "../scripts/find_tracer.py"
+
+
+rule report_tracer_accuracy:
+    """How often the discriminator is right on the scored cases."""
+    input:
+        tracers=expand("results/cases/{case}/tracer.json", case=SCORED),
+        splits="results/splits.json",
+    output:
+        accuracy="results/models/tracer/accuracy.json",
+    params:
+        rows=[
+            {"case": STUDIES[case].case, "slug": case, "tracer": STUDIES[case].tracer, "split": STUDIES[case].split}
+            for case in SCORED
+        ],
+        code=code("discriminator"),
+    log:
+        "logs/report_tracer_accuracy.log",
+    benchmark:
+        "benchmarks/report_tracer_accuracy/all.tsv"
+    conda:
+        "../envs/deep.yaml"
+    localrule: True
+    script:
+        "../scripts/report_tracer_accuracy.py"

@@ -1,0 +1,135 @@
+# The lesion models: nnU-Net with a second head for organs. Paper, section 2.2 "Segmentation Models".
+
+
+rule fingerprint_cohort:
+    """nnU-Net's dataset description and ResEncL plans from the train cases of a tracer."""
+    input:
+        records=lambda wildcards: expand(
+            "results/cases/{case}/truth.json", case=slugs("train", tracer=wildcards.tracer)
+        ),
+        intensities=lambda wildcards: expand(
+            "results/cases/{case}/lesion_intensities.npy", case=slugs("train", tracer=wildcards.tracer)
+        ),
+    output:
+        dataset="results/models/{tracer}/dataset.json",
+        fingerprint="results/models/{tracer}/dataset_fingerprint.json",
+        plans="results/models/{tracer}/resencl_plans.json",
+    params:
+        spacing_mm=config["train"]["spacing_mm"],
+        code=code("planning"),
+    log:
+        "logs/fingerprint_cohort/{tracer}.log",
+    benchmark:
+        "benchmarks/fingerprint_cohort/{tracer}.tsv"
+    conda:
+        "../envs/deep.yaml"
+    resources:
+        mem_mb=8000,
+        runtime=30,
+    script:
+        "../scripts/fingerprint_cohort.py"
+
+
+rule plan_training:
+    """Fit the network to the configured patch."""
+    input:
+        plans="results/models/{tracer}/resencl_plans.json",
+    output:
+        plans="results/models/{tracer}/plans.json",
+    params:
+        patch_size=config["train"]["patch_size"],
+        batch_size=config["train"]["batch_size"],
+        topology=config["train"]["topology"],
+        organs=config["organs"]["provider"] != "none",
+        code=code("planning", "organs"),
+    log:
+        "logs/plan_training/{tracer}.log",
+    benchmark:
+        "benchmarks/plan_training/{tracer}.tsv"
+    conda:
+        "../envs/deep.yaml"
+    localrule: True
+    script:
+        "../scripts/plan_training.py"
+
+
+rule preprocess_case:
+    """Normalise and resample a train case with nnU-Net's own preprocessing."""
+    input:
+        ct="results/cases/{case}/ct.nii.gz",
+        suv="results/cases/{case}/suv.nii.gz",
+        clicks="results/cases/{case}/clicks.json",
+        truth="results/cases/{case}/truth.nii.gz",
+        organs=organs_if_any,
+        plans="results/models/{tracer}/resencl_plans.json",
+        dataset="results/models/{tracer}/dataset.json",
+    output:
+        data="results/nnunet/{tracer}/{case}.b2nd",
+        segmentation="results/nnunet/{tracer}/{case}_seg.b2nd",
+        properties="results/nnunet/{tracer}/{case}.pkl",
+    params:
+        heatmap=config["heatmap"],
+        training_clicks=config["train"]["training_clicks"],
+        code=code("preprocessing", "heatmap", "clicks"),
+    log:
+        "logs/preprocess_case/{tracer}/{case}.log",
+    benchmark:
+        "benchmarks/preprocess_case/{tracer}/{case}.tsv"
+    conda:
+        "../envs/deep.yaml"
+    resources:
+        mem_mb=16000,
+        runtime=60,
+    script:
+        "../scripts/preprocess_case.py"
+
+
+rule train_lesion_fold:
+    """Train a lesion model on the train cases of all other folds; goes on where a killed training stopped."""
+    input:
+        data=lambda wildcards: expand(
+            "results/nnunet/{{tracer}}/{case}{part}",
+            case=slugs("train", tracer=wildcards.tracer),
+            part=[".b2nd", "_seg.b2nd", ".pkl"],
+        ),
+        plans="results/models/{tracer}/plans.json",
+        dataset="results/models/{tracer}/dataset.json",
+        fingerprint="results/models/{tracer}/dataset_fingerprint.json",
+        splits="results/splits.json",
+        pretrained=config["train"]["pretrained"] or [],
+        sound=ancient("results/cohort.tsv"),
+    output:
+        checkpoint="results/models/{tracer}/fold_{fold}/checkpoint_final.pth",
+        training="results/models/{tracer}/fold_{fold}/training.json",
+    params:
+        cases=lambda wildcards: slugs("train", tracer=wildcards.tracer),
+        iterations_per_epoch=lambda wildcards: config["train"]["iterations_per_epoch"][wildcards.tracer],
+        options={
+            key: config["train"][key]
+            for key in (
+                "epochs",
+                "validation_iterations",
+                "learning_rate",
+                "momentum",
+                "weight_decay",
+                "oversample_foreground",
+                "training_clicks",
+                "organ_loss_weight",
+                "misalignment",
+                "save_every",
+            )
+        },
+        seed=config["seed"],
+        code=code("trainer", "training", "augmentation", "network", "pretrained"),
+    log:
+        "logs/train_lesion_fold/{tracer}/{fold}.log",
+    benchmark:
+        "benchmarks/train_lesion_fold/{tracer}/{fold}.tsv"
+    conda:
+        "../envs/deep.yaml"
+    threads: 8
+    resources:
+        mem_mb=64000,
+        runtime=2880,
+    script:
+        "../scripts/train_lesion_fold.py"

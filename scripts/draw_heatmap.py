@@ -1,0 +1,19 @@
+"""Draw a study's clicks as a heatmap."""
+
+from clickpet.job import logged
+
+
+def main(job):
+    with logged(job.log[0], job.threads):
+        from clickpet.clicks import read_clicks
+        from clickpet.heatmap import draw_heatmap
+        from clickpet.images import read_image, write_image
+
+        suv = read_image(job.input.suv)
+        clicks = read_clicks(job.input.clicks, shape=suv.shape, affine=suv.affine)
+        heatmap = draw_heatmap(suv.array, clicks, spacing_mm=suv.spacing_mm, **job.params.options)
+        write_image(job.output.heatmap, heatmap, suv.affine)
+
+
+if "snakemake" in globals():
+    main(snakemake)  # noqa: F821

@@ -1,0 +1,33 @@
+"""Store a train case as nnU-Net reads it."""
+
+from clickpet.job import logged
+
+
+def main(job):
+    with logged(job.log[0], job.threads):
+        from clickpet.clicks import read_clicks
+        from clickpet.files import read_json
+        from clickpet.heatmap import draw_heatmap, heatmap_steps
+        from clickpet.images import read_image
+        from clickpet.preprocessing import preprocess_case, save_preprocessed
+
+        ct, suv, truth = (read_image(file) for file in (job.input.ct, job.input.suv, job.input.truth))
+        organs = read_image(job.input.organs).array if job.input.organs else None
+        clicks = read_clicks(job.input.clicks, shape=suv.shape, affine=suv.affine)
+        options = {"spacing_mm": suv.spacing_mm, **job.params.heatmap}
+        if job.params.training_clicks == "random":
+            most = max(len(clicks.tumor), len(clicks.background), 1)
+            heatmaps = [heatmap.copy() for _, heatmap in heatmap_steps(suv.array, clicks, range(1, most + 1), **options)]
+        else:
+            heatmaps = [draw_heatmap(suv.array, clicks, **options)]
+        plans = read_json(job.input.plans)
+        case = preprocess_case(
+            ct.array, suv.array, heatmaps, truth.array, organs, suv.affine,
+            plans=plans, dataset=read_json(job.input.dataset),
+        )
+        patch_size = plans["configurations"]["3d_fullres"]["patch_size"]
+        save_preprocessed(dict(job.output.items()), *case, patch_size=patch_size)
+
+
+if "snakemake" in globals():
+    main(snakemake)  # noqa: F821
