@@ -1,0 +1,14 @@
+"""Make the phantom cohort."""
+
+from clickpet.job import logged
+
+
+def main(job):
+    with logged(job.log[0], job.threads):
+        from clickpet.phantom import write_cohort
+
+        write_cohort(seed=job.params.seed)
+
+
+if "snakemake" in globals():
+    main(snakemake)  # noqa: F821
