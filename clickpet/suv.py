@@ -1,0 +1,881 @@
+"""From stored PET values to body-weight SUV: the rules, pure on header values, with a record of what was used.
+
+SUVbw = (pixel * slope + intercept) * weight_g / (dose_Bq * 2^(-delta_t / half_life)).
+
+Sources: DICOM PS3.3 C.8.9 (PET series, image and isotope modules), QIBA vendor-neutral SUV pseudocode (2018),
+IBSI manual of SUV computation with its digital reference objects. Identifying attributes are never read here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from clickpet.errors import InputError
+
+#: A dose below this is taken to be in MBq (DICOM wants Bq; 10 kBq is far below any injection).
+DOSE_IS_MBQ_BELOW = 1e4
+#: A weight of this or more is taken to be in grams (DICOM wants kg), a height above 3 in centimetres (DICOM: m).
+WEIGHT_IS_GRAMS_FROM = 1000.0
+HEIGHT_IS_CM_ABOVE = 3.0
+DAY_S = 86400.0
+#: Longest uptake that is believed for short-lived nuclides, and in half-lives for long-lived ones (Zr-89, I-124).
+LONGEST_UPTAKE_S = 12 * 3600.0
+LONGEST_UPTAKE_HALF_LIVES = 5.0
+#: Disagreement of the header's own clocks that is worth a warning.
+CLOCK_WARNING_S = 60.0
+
+ENHANCED_PET = ("1.2.840.10008.5.1.4.1.1.130", "1.2.840.10008.5.1.4.1.1.128.1")
+
+#: Attributes of the image, by DICOM keyword.
+TAGS = {
+    "SOPClassUID": (0x0008, 0x0016),
+    "SeriesDate": (0x0008, 0x0021),
+    "AcquisitionDate": (0x0008, 0x0022),
+    "AcquisitionDateTime": (0x0008, 0x002A),
+    "SeriesTime": (0x0008, 0x0031),
+    "AcquisitionTime": (0x0008, 0x0032),
+    "Modality": (0x0008, 0x0060),
+    "Manufacturer": (0x0008, 0x0070),
+    "TimezoneOffsetFromUTC": (0x0008, 0x0201),
+    "PatientSex": (0x0010, 0x0040),
+    "PatientSize": (0x0010, 0x1020),
+    "PatientWeight": (0x0010, 0x1030),
+    "ActualFrameDuration": (0x0018, 0x1242),
+    "CorrectedImage": (0x0028, 0x0051),
+    "Units": (0x0054, 0x1001),
+    "SUVType": (0x0054, 0x1006),
+    "AttenuationCorrectionMethod": (0x0054, 0x1101),
+    "DecayCorrection": (0x0054, 0x1102),
+    "FrameReferenceTime": (0x0054, 0x1300),
+}
+RADIOPHARMACEUTICAL = (0x0054, 0x0016)
+#: Attributes of the one item of RadiopharmaceuticalInformationSequence.
+INJECTION_TAGS = {
+    "RadiopharmaceuticalStartTime": (0x0018, 0x1072),
+    "RadionuclideTotalDose": (0x0018, 0x1074),
+    "RadionuclideHalfLife": (0x0018, 0x1075),
+    "RadiopharmaceuticalStartDateTime": (0x0018, 0x1078),
+}
+#: Vendors' private attributes: name -> (group, private creator, element in the creator's block).
+PRIVATE_TAGS = {
+    "GEDecayCorrectionDateTime": (0x0009, "GEMS_PETD_01", 0x0D),
+    "SiemensDecayCorrectionDateTime": (0x0071, "SIEMENS MED PT", 0x22),
+    "PhilipsSUVScaleFactor": (0x7053, "Philips PET Private Group", 0x00),
+    "PhilipsActivityScaleFactor": (0x7053, "Philips PET Private Group", 0x09),
+}
+_PRIVATE_BLOCKS = range(0x10, 0x14)
+_MAPPING_ALIASES = {
+    "GEDecayCorrectionDateTime": ("GEPrivatePostInjectionDateTime",),
+    "PhilipsSUVScaleFactor": ("SUVScaleFactor",),
+    "PhilipsActivityScaleFactor": ("ActivityConcentrationScaleFactor",),
+}
+
+#: Everything that has to be read from a file for `suv_factor`, for pydicom's `specific_tags`.
+READ_TAGS = [
+    *[group << 16 | element for group, element in TAGS.values()],
+    RADIOPHARMACEUTICAL[0] << 16 | RADIOPHARMACEUTICAL[1],
+    *[group << 16 | block for group in (0x0009, 0x0071, 0x7053) for block in _PRIVATE_BLOCKS],
+    *[group << 16 | block << 8 | element for group, _, element in PRIVATE_TAGS.values() for block in _PRIVATE_BLOCKS],
+]
+
+Header = Any  # pydicom.Dataset or Mapping[str, value]
+
+
+@dataclass(frozen=True)
+class SuvAudit:
+    """How a series became SUV: the factor and every value and rule that went into it; nothing that identifies.
+
+    factors : float64 (slices,), g/ml per stored unit, in the order of the headers; multiply the rescaled pixels by it.
+    delta_t_s : float64 (slices,), injection to decay reference; None where no decay had to be computed.
+    """
+
+    units: str
+    rule: str
+    factors: np.ndarray
+    timing: str
+    decay_correction: str | None = None
+    suv_type: str | None = None
+    conversion: str | None = None
+    delta_t_s: np.ndarray | None = None
+    half_life_s: float | None = None
+    dose_bq: float | None = None
+    dose_read_as: str | None = None
+    weight_kg: float | None = None
+    height_m: float | None = None
+    vendor_scale: float | None = None
+    vendor: str = "unknown"
+    corrections: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def factor(self) -> float:
+        """The factor of the first slice; of all slices unless `varies`."""
+        return float(self.factors[0])
+
+    @property
+    def varies(self) -> bool:
+        """True if slices have different factors."""
+        return bool(np.ptp(self.factors) > 1e-9 * np.max(self.factors))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record as plain JSON values; no dates, no times of day, no identifiers."""
+        record = {
+            "target": "SUVbw",
+            "rule": self.rule,
+            "timing": self.timing,
+            "units": self.units,
+            "suv_type": self.suv_type,
+            "conversion": self.conversion,
+            "decay_correction": self.decay_correction,
+            "factor": self.factor,
+            "delta_t_s": None if self.delta_t_s is None else round(float(self.delta_t_s[0]), 3),
+            "half_life_s": self.half_life_s,
+            "dose_bq": self.dose_bq,
+            "dose_read_as": self.dose_read_as,
+            "weight_kg": self.weight_kg,
+            "height_m": self.height_m,
+            "vendor_scale": self.vendor_scale,
+            "vendor": self.vendor,
+            "corrections": list(self.corrections),
+            "slices": len(self.factors),
+            "tags": list(self.tags),
+            "warnings": list(self.warnings),
+        }
+        if self.varies:
+            record["factor_range"] = [float(self.factors.min()), float(self.factors.max())]
+        if self.delta_t_s is not None and np.ptp(self.delta_t_s) > 0:
+            record["delta_t_range_s"] = [round(float(edge), 3) for edge in (self.delta_t_s.min(), self.delta_t_s.max())]
+        return record
+
+
+def suv_factor(headers: Sequence[Header], *, timing: str = "series", where: object = None, first: int = 0) -> SuvAudit:
+    """The factor from rescaled pixel values to SUVbw for each slice of one PET series.
+
+    headers : one per slice, pydicom datasets or plain mappings from DICOM keywords to values (the injection's
+        attributes flat or in RadiopharmaceuticalInformationSequence).
+    timing : "series", the rules below; "tcia_compat", the formula of the conversion tool that comes with the public
+        data set: AcquisitionTime of one file (`first`), whatever Units and DecayCorrection say, no midnight.
+    where : what errors name; the slice's file where it is None and the header knows its file.
+
+    Rules of "series", by Units: BQML as in the formula; CNTS times Philips (7053,1000), which gives SUVbw, or times
+    (7053,1009), which gives Bq/ml; GML is SUV already and is converted if SUVType names another normalisation than
+    body weight; CM2ML is SUV by body surface and is converted. delta_t by DecayCorrection: ADMIN 0; START to
+    SeriesTime if that is not after the earliest AcquisitionTime, else to GE's (0009,100D) or Siemens' (0071,1022),
+    else to the earliest AcquisitionTime; NONE to each slice's own AcquisitionTime. Where the dates contradict each
+    other (de-identified files) times of day decide, and midnight may lie between.
+
+    Raises InputError for enhanced PET, missing attenuation correction, unknown units and for every value that the
+    rule needs and the header lacks, with its tag and the mend.
+    """
+    if timing not in ("series", "tcia_compat"):
+        raise ValueError(f'timing is {timing!r}, not "series" or "tcia_compat"')
+    slices = [_Slice(header, where) for header in headers]
+    if not slices:
+        raise InputError("no slices", where=where)
+    series = _Series(slices)
+    series.check_usable()
+    if timing == "tcia_compat":
+        return _compat(series, first)
+    units = series.code("Units")
+    if units not in _BY_UNITS:
+        named = f"Units (0054,1001) are {units}" if units else "Units (0054,1001) are missing"
+        raise InputError(
+            f"{named}, not BQML, CNTS, GML or CM2ML", where=series.where, mend="export the quantitative PET series"
+        )
+    return _BY_UNITS[units](series)
+
+
+class _Slice:
+    """Reads single values of one header, a pydicom dataset or a mapping, and says where it stands."""
+
+    def __init__(self, header: Header, where: object):
+        self._header = header
+        self.where = where if where is not None else getattr(header, "filename", None) or "PET series"
+
+    def value(self, name: str) -> Any:
+        if name in INJECTION_TAGS:
+            return self._injected(name)
+        return self._raw(self._header, name, TAGS[name])
+
+    def private(self, name: str) -> Any:
+        group, creator, element = PRIVATE_TAGS[name]
+        if isinstance(self._header, Mapping):
+            names = (
+                name,
+                *_MAPPING_ALIASES.get(name, ()),
+                f"{group:04X},10{element:02X}",
+                f"{group:04X}10{element:02X}",
+            )
+            nested = self._header.get("PhilipsPETPrivateGroup") or {}
+            values = [source[key] for source in (self._header, nested) for key in names if key in source]
+            return _plain(values[0]) if values else None
+        creators = {block: _plain(self._element((group, block))) for block in _PRIVATE_BLOCKS}
+        own = [block for block, text in creators.items() if text and creator.lower() in str(text).lower()]
+        if not own and creators[0x10]:
+            return None  # the block belongs to somebody else
+        return _plain(self._element((group, (own[0] if own else 0x10) << 8 | element)))
+
+    def _injected(self, name: str) -> Any:
+        items = self._items()
+        if isinstance(self._header, Mapping) and not items:
+            return _plain(self._header.get(name))
+        values = [self._raw(item, name, INJECTION_TAGS[name]) for item in items]
+        if len({str(value) for value in values}) > 1:
+            raise InputError(
+                f"holds {len(items)} injections that differ in {name} {_tag_text(INJECTION_TAGS[name])}",
+                where=self.where,
+                mend="only studies with one injection can become SUV",
+            )
+        return values[0] if values else None
+
+    def _items(self) -> list[Any]:
+        if isinstance(self._header, Mapping):
+            return list(self._header.get("RadiopharmaceuticalInformationSequence") or [])
+        return list(self._element(RADIOPHARMACEUTICAL) or [])
+
+    def _raw(self, source: Any, name: str, tag: tuple[int, int]) -> Any:
+        if isinstance(source, Mapping):
+            return _plain(source.get(name))
+        return _plain(self._element(tag, source))
+
+    def _element(self, tag: tuple[int, int], source: Any = None) -> Any:
+        source = self._header if source is None else source
+        try:
+            element = source.get(tag)
+        except (ValueError, TypeError, KeyError, NotImplementedError, AttributeError) as error:
+            raise InputError(
+                f"{_tag_text(tag)} cannot be read ({type(error).__name__})",
+                where=self.where,
+                mend="mend this attribute",
+            ) from None
+        return None if element is None else element.value
+
+
+class _Series:
+    """The slices of one series: values that must be one for all, and values per slice."""
+
+    def __init__(self, slices: list[_Slice]):
+        self.slices = slices
+        self.where = slices[0].where
+        self.used: dict[str, None] = {}
+        self.warnings: list[str] = []
+
+    def text(self, name: str) -> str:
+        """The one value of all slices as upper-case text; "" where it is missing."""
+        values = {str(_joined(one.value(name)) or "").strip().upper() for one in self.slices}
+        if len(values) > 1:
+            raise InputError(
+                f"its slices differ in {_label(name)}",
+                where=self.where,
+                mend="give the files of one series only",
+            )
+        return values.pop()
+
+    def code(self, name: str) -> str:
+        """`text` of a coded attribute, noted as used; anything that is no code becomes "?"."""
+        value = self.text(name)
+        self.note(name)
+        return value if re.fullmatch(r"[A-Z0-9_ ]{0,16}", value) else "?"
+
+    def number(self, name: str, meaning: str, mend: str) -> float:
+        """The one value of all slices as a positive number."""
+        values = set()
+        for one in self.slices:
+            values.add(_number(one.value(name)))
+        self.note(name)
+        if len(values) > 1:
+            raise InputError(
+                f"its slices differ in {_label(name)}",
+                where=self.where,
+                mend="give the files of one series only",
+            )
+        value = values.pop()
+        if value is None or not np.isfinite(value) or value <= 0:
+            state = "missing" if value is None else f"{value:g}"
+            raise InputError(f"{meaning} ({_label(name)}) is {state}", where=self.where, mend=mend)
+        return value
+
+    def scale(self, name: str) -> np.ndarray | None:
+        """A private factor of every slice (slices,), or None where any slice lacks it or has 0."""
+        values = [_number(one.private(name)) for one in self.slices]
+        if any(value is None or not np.isfinite(value) or value <= 0 for value in values):
+            return None
+        group, _, element = PRIVATE_TAGS[name]
+        self.used[f"{name} ({group:04x},10{element:02x})"] = None
+        return np.array(values)
+
+    def note(self, name: str) -> None:
+        self.used[f"{_label(name)}"] = None
+
+    def check_usable(self) -> None:
+        """Refuse what cannot become SUV by any rule."""
+        if any(str(one.value("SOPClassUID")) in ENHANCED_PET for one in self.slices):
+            raise InputError(
+                "is an enhanced (multi-frame) PET object, which is not supported",
+                where=self.where,
+                mend="export it as classic PET with one file per slice",
+            )
+        modality = self.text("Modality")
+        if modality not in ("", "PT"):
+            raise InputError("is not PET (Modality (0008,0060) is not PT)", where=self.where, mend="give a PET series")
+        self.note("CorrectedImage")
+        corrections = [_codes(one.value("CorrectedImage")) for one in self.slices]
+        self.corrections = corrections[0]
+        if all(corrections):
+            if not all("ATTN" in codes for codes in corrections):
+                raise InputError(
+                    "is not corrected for attenuation (CorrectedImage (0028,0051) lacks ATTN)",
+                    where=self.where,
+                    mend="give the attenuation-corrected reconstruction of the study",
+                )
+        elif self.text("AttenuationCorrectionMethod") not in ("", "NONE"):
+            self.warnings.append("CorrectedImage is missing; AttenuationCorrectionMethod was taken as proof of it")
+            self.note("AttenuationCorrectionMethod")
+        else:
+            raise InputError(
+                "does not say that it is corrected for attenuation (CorrectedImage (0028,0051) is missing)",
+                where=self.where,
+                mend="give the attenuation-corrected reconstruction of the study",
+            )
+
+    def weight_kg(self) -> float:
+        value = self.number(
+            "PatientWeight", "the patient's weight", "enter the weight in the DICOM files (kg) and import again"
+        )
+        if value >= WEIGHT_IS_GRAMS_FROM:
+            self.warnings.append("weight was taken to be in grams")
+            return value / 1000
+        return value
+
+    def height_m(self) -> float:
+        value = self.number(
+            "PatientSize",
+            "the patient's height",
+            "enter the height in the DICOM files (m), or give a series in Bq/ml",
+        )
+        if value > HEIGHT_IS_CM_ABOVE:
+            self.warnings.append("height was taken to be in centimetres")
+            return value / 100
+        return value
+
+    def dose(self) -> tuple[float, str]:
+        """Injected activity in Bq and the unit it was read in."""
+        value = self.number(
+            "RadionuclideTotalDose", "the injected dose", "enter the dose in the DICOM files (Bq) and import again"
+        )
+        return (value * 1e6, "MBq") if value < DOSE_IS_MBQ_BELOW else (value, "Bq")
+
+    def half_life_s(self) -> float:
+        return self.number(
+            "RadionuclideHalfLife", "the half-life", "enter the nuclide's half-life in the DICOM files (s)"
+        )
+
+    def common(self) -> dict[str, Any]:
+        return {
+            "vendor": _vendor(self.slices[0].value("Manufacturer")),
+            "corrections": self.corrections,
+            "tags": tuple(self.used),
+            "warnings": tuple(self.warnings),
+        }
+
+
+def _from_activity(series: _Series, *, units: str = "BQML", scale: np.ndarray | None = None) -> SuvAudit:
+    """Bq/ml, or counts that `scale` (slices,) brings to Bq/ml."""
+    decay_correction = series.code("DecayCorrection")
+    weight_kg = series.weight_kg()
+    dose_bq, dose_read_as = series.dose()
+    half_life_s = delta_t_s = None
+    if decay_correction == "ADMIN":
+        rule = "ADMIN: values are decay-corrected to the injection, no decay to compute"
+        _need_decay(series, decay_correction)
+        decay = np.ones(len(series.slices))
+    elif decay_correction in ("START", "NONE"):
+        half_life_s = series.half_life_s()
+        if decay_correction == "START":
+            _need_decay(series, decay_correction)
+            references, rule = _scan_start(series)
+        else:
+            references, rule = _own_acquisition(series)
+        delta_t_s = _uptake_s(series, references, half_life_s)
+        decay = 2.0 ** (-delta_t_s / half_life_s)
+        _compare_frame_clock(series, references, decay_correction, half_life_s)
+    else:
+        state = decay_correction or "missing"
+        raise InputError(
+            f"DecayCorrection (0054,1102) is {state}, not START, ADMIN or NONE",
+            where=series.where,
+            mend="ask the scanner's export for the decay correction and enter it",
+        )
+    factors = weight_kg * 1000 / (dose_bq * decay)
+    if scale is not None:
+        factors = factors * scale
+    return SuvAudit(
+        units=units,
+        rule=rule,
+        factors=factors,
+        timing="series",
+        decay_correction=decay_correction,
+        delta_t_s=delta_t_s,
+        half_life_s=half_life_s,
+        dose_bq=dose_bq,
+        dose_read_as=dose_read_as,
+        weight_kg=weight_kg,
+        vendor_scale=None if scale is None else float(scale[0]),
+        **series.common(),
+    )
+
+
+def _from_counts(series: _Series) -> SuvAudit:
+    to_suv = series.scale("PhilipsSUVScaleFactor")
+    if to_suv is not None:
+        return SuvAudit(
+            units="CNTS",
+            rule="counts times Philips' SUV scale factor (7053,1000)",
+            factors=to_suv,
+            timing="series",
+            vendor_scale=float(to_suv[0]),
+            **series.common(),
+        )
+    to_activity = series.scale("PhilipsActivityScaleFactor")
+    if to_activity is not None:
+        return _from_activity(series, units="CNTS", scale=to_activity)
+    raise InputError(
+        "Units (0054,1001) are CNTS, but Philips' scale factors (7053,1000) and (7053,1009) are missing",
+        where=series.where,
+        mend="export the series with its private attributes, or in Bq/ml",
+    )
+
+
+def _from_suv(series: _Series) -> SuvAudit:
+    """GML: an SUV already, by the body measure that SUVType names (body weight where it names none)."""
+    suv_type = series.code("SUVType")
+    if suv_type in ("", "BW"):
+        if not suv_type:
+            series.warnings.append("SUVType is missing; the values were taken as SUV by body weight")
+        ones = np.ones(len(series.slices))
+        rule = "GML: values are SUV by body weight already"
+        return SuvAudit(units="GML", rule=rule, factors=ones, timing="series", suv_type="BW", **series.common())
+    if suv_type not in BODY_MASSES_KG:
+        raise InputError(
+            f"SUVType (0054,1006) is {suv_type}, which Units GML do not know",
+            where=series.where,
+            mend="export the series in Bq/ml",
+        )
+    sex = series.code("PatientSex")
+    if sex not in ("M", "F", "O"):
+        raise InputError(
+            f"SUVType {suv_type} needs the patient's sex (PatientSex (0010,0040) is not M, F or O)",
+            where=series.where,
+            mend="enter it in the DICOM files, or give a series in Bq/ml",
+        )
+    weight_kg, height_m = series.weight_kg(), series.height_m()
+    measure, formula = BODY_MASSES_KG[suv_type]
+    mass_kg = _for_sex(measure, sex)(weight_kg, height_m * 100)
+    if mass_kg <= 0:
+        raise InputError(
+            f"weight and height give no {suv_type} mass above 0",
+            where=series.where,
+            mend="correct PatientWeight (0010,1030) and PatientSize (0010,1020)",
+        )
+    return SuvAudit(
+        units="GML",
+        rule=f"GML: SUV by {suv_type}, converted to body weight",
+        factors=np.full(len(series.slices), weight_kg / mass_kg),
+        timing="series",
+        suv_type=suv_type,
+        conversion=formula,
+        weight_kg=weight_kg,
+        height_m=height_m,
+        **series.common(),
+    )
+
+
+def _from_surface_suv(series: _Series) -> SuvAudit:
+    suv_type = series.code("SUVType")
+    if suv_type not in ("", "BSA"):
+        raise InputError(
+            f"Units (0054,1001) are CM2ML, but SUVType (0054,1006) is {suv_type}",
+            where=series.where,
+            mend="export the series in Bq/ml",
+        )
+    weight_kg, height_m = series.weight_kg(), series.height_m()
+    surface_cm2 = body_surface_m2(weight_kg, height_m * 100) * 1e4
+    return SuvAudit(
+        units="CM2ML",
+        rule="CM2ML: SUV by body surface, converted to body weight",
+        factors=np.full(len(series.slices), weight_kg * 1000 / surface_cm2),
+        timing="series",
+        suv_type="BSA",
+        conversion="BSA = 0.007184 W^0.425 H^0.725 (Du Bois and Du Bois 1916)",
+        weight_kg=weight_kg,
+        height_m=height_m,
+        **series.common(),
+    )
+
+
+_BY_UNITS: dict[str, Callable[[_Series], SuvAudit]] = {
+    "BQML": _from_activity,
+    "CNTS": _from_counts,
+    "GML": _from_suv,
+    "CM2ML": _from_surface_suv,
+}
+
+
+def _compat(series: _Series, first: int) -> SuvAudit:
+    """weight_g / (dose * 0.5^((AcquisitionTime of one file - start time) / half-life)), times of day as they stand."""
+    one = series.slices[first]
+    weight_kg = series.weight_kg()
+    dose = series.number("RadionuclideTotalDose", "the injected dose", "enter the dose in the DICOM files (Bq)")
+    half_life_s = series.half_life_s()
+    series.note("AcquisitionTime")
+    series.note("RadiopharmaceuticalStartTime")
+    scan_s, start_s = _seconds(one.value("AcquisitionTime")), _seconds(one.value("RadiopharmaceuticalStartTime"))
+    if scan_s is None or start_s is None:
+        raise InputError(
+            "AcquisitionTime (0008,0032) or RadiopharmaceuticalStartTime (0018,1072) is missing",
+            where=one.where,
+            mend='use timing "series"',
+        )
+    delta_t_s = np.full(len(series.slices), scan_s - start_s)
+    series.warnings.append("tcia_compat reproduces a public conversion tool; it is wrong for many scanners")
+    return SuvAudit(
+        units=series.code("Units"),
+        rule="tcia_compat: AcquisitionTime of the first file, other rules ignored",
+        factors=weight_kg * 1000 / (dose * 2.0 ** (-delta_t_s / half_life_s)),
+        timing="tcia_compat",
+        delta_t_s=delta_t_s,
+        half_life_s=half_life_s,
+        dose_bq=dose,
+        dose_read_as="Bq",
+        weight_kg=weight_kg,
+        **series.common(),
+    )
+
+
+# --- Body measures -------------------------------------------------------------------------------------------------
+# W in kg, H in cm. Definitions of DICOM PS3.16 CID 85 (codes 126401 to 126406); for sex O the mean of both.
+
+
+def _james(male_factor: float) -> dict[str, Callable[[float, float], float]]:
+    return {"M": lambda w, h: 1.10 * w - male_factor * (w / h) ** 2, "F": lambda w, h: 1.07 * w - 148.0 * (w / h) ** 2}
+
+
+_JANMAHASATIAN = {
+    "M": lambda w, h: 9270.0 * w / (6680.0 + 216.0 * w / (h / 100) ** 2),
+    "F": lambda w, h: 9270.0 * w / (8780.0 + 244.0 * w / (h / 100) ** 2),
+}
+_IDEAL = {"M": lambda w, h: 48.0 + 1.06 * (h - 152.0), "F": lambda w, h: 45.5 + 0.91 * (h - 152.0)}
+
+#: SUVType (0054,1006) -> (mass in kg from W and H by sex, formula and source).
+BODY_MASSES_KG: dict[str, tuple[dict[str, Callable[[float, float], float]], str]] = {
+    "LBM": (_james(120.0), "LBM = 1.10 W - 120 (W/H)^2, women 1.07 W - 148 (W/H)^2 (James 1976 as in Sugawara 1999)"),
+    "LBMJAMES128": (_james(128.0), "LBM = 1.10 W - 128 (W/H)^2, women 1.07 W - 148 (W/H)^2 (James 1976)"),
+    "LBMJANMA": (
+        _JANMAHASATIAN,
+        "LBM = 9270 W / (6680 + 216 BMI), women 9270 W / (8780 + 244 BMI) (Janmahasatian 2005)",
+    ),
+    "IBW": (_IDEAL, "IBW = 48.0 + 1.06 (H - 152), women 45.5 + 0.91 (H - 152) (Sugawara 1999)"),
+}
+
+
+def _for_sex(measure: dict[str, Callable[[float, float], float]], sex: str) -> Callable[[float, float], float]:
+    if sex in measure:
+        return measure[sex]
+    return lambda w, h: (measure["M"](w, h) + measure["F"](w, h)) / 2
+
+
+def body_surface_m2(weight_kg: float, height_cm: float) -> float:
+    """Body surface in m^2 by Du Bois and Du Bois (1916), as DICOM's SUVbsa (126403) uses it."""
+    return 0.007184 * weight_kg**0.425 * height_cm**0.725
+
+
+# --- Clocks --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Moment:
+    """A date (day number, or None) and a time of day in seconds."""
+
+    day: int | None
+    second: float
+    name: str = field(default="", compare=False)
+
+    def later_by(self, seconds: float) -> _Moment:
+        total = self.second + seconds
+        return _Moment(None if self.day is None else self.day + int(total // DAY_S), total % DAY_S, self.name)
+
+
+def _gap_s(earlier: _Moment, later: _Moment) -> float:
+    """Seconds from one to the other: by dates if those lie within a day, else the shorter way round the clock."""
+    clock = later.second - earlier.second
+    if earlier.day is not None and later.day is not None:
+        dated = (later.day - earlier.day) * DAY_S + clock
+        if abs(dated) <= DAY_S:
+            return dated
+    return (clock + DAY_S / 2) % DAY_S - DAY_S / 2
+
+
+def _acquisitions(series: _Series) -> list[_Moment | None]:
+    moments = []
+    for one in series.slices:
+        second = _seconds(one.value("AcquisitionTime"))
+        if second is not None:
+            moments.append(_Moment(_day(one.value("AcquisitionDate")), second, "AcquisitionTime"))
+        else:
+            moments.append(_date_time(one.value("AcquisitionDateTime"), "AcquisitionDateTime", None))
+    return moments
+
+
+def _scan_start(series: _Series) -> tuple[list[_Moment], str]:
+    """The moment that START refers to, for every slice, and the rule that found it."""
+    one = series.slices[0]
+    second = _seconds(series.text("SeriesTime"))
+    start = None if second is None else _Moment(_day(series.text("SeriesDate")), second, "SeriesTime")
+    known = [moment for moment in _acquisitions(series) if moment is not None]
+    earliest = min(known, key=lambda moment: _gap_s(known[0], moment)) if known else None
+    chosen, rule = None, ""
+    if start is not None and (earliest is None or _gap_s(earliest, start) <= 0):
+        chosen, rule = start, "START: decay-corrected to SeriesTime (0008,0031)"
+        if earliest is None:
+            series.warnings.append("AcquisitionTime is missing; SeriesTime could not be compared with it")
+    if chosen is None:
+        for name, text in (("GEDecayCorrectionDateTime", "GE's"), ("SiemensDecayCorrectionDateTime", "Siemens'")):
+            private = one.private(name)
+            moment = _date_time(private, name, None) or _clock_only(private, name)
+            if moment is not None:
+                group, _, element = PRIVATE_TAGS[name]
+                series.used[f"{name} ({group:04x},10{element:02x})"] = None
+                chosen = moment
+                rule = (
+                    f"START: SeriesTime is after acquisition, decay-corrected to {text} ({group:04x},10{element:02x})"
+                )
+                break
+    if chosen is None and earliest is not None:
+        chosen = earliest
+        rule = "START: SeriesTime is after acquisition, decay-corrected to the earliest AcquisitionTime (0008,0032)"
+    if chosen is None:
+        raise InputError(
+            "the start of the scan is missing (SeriesTime (0008,0031), AcquisitionTime (0008,0032))",
+            where=series.where,
+            mend="export the series with its times",
+        )
+    series.note("SeriesTime")
+    series.note("AcquisitionTime")
+    return [chosen] * len(series.slices), rule
+
+
+def _own_acquisition(series: _Series) -> tuple[list[_Moment], str]:
+    moments = _acquisitions(series)
+    for one, moment in zip(series.slices, moments, strict=True):
+        if moment is None:
+            raise InputError(
+                "AcquisitionTime (0008,0032) is missing, and DecayCorrection NONE needs it in every slice",
+                where=one.where,
+                mend="export the series with its times",
+            )
+    series.note("AcquisitionTime")
+    return moments, "NONE: values are as measured, decay computed to each slice's AcquisitionTime (0008,0032)"
+
+
+def _uptake_s(series: _Series, references: list[_Moment], half_life_s: float) -> np.ndarray:
+    """Seconds from the injection to each reference (slices,)."""
+    name_dt, name_tm = "RadiopharmaceuticalStartDateTime", "RadiopharmaceuticalStartTime"
+    stamp = series.text(name_dt)
+    offset = series.text("TimezoneOffsetFromUTC")
+    dated = _date_time(stamp, name_dt, offset or None)
+    second = _seconds(series.text(name_tm))
+    timed = None if second is None else _Moment(None, second, name_tm)
+    if dated is None and timed is None:
+        raise InputError(
+            f"the time of injection is missing ({_label(name_dt)}, {_label(name_tm)})",
+            where=series.where,
+            mend="enter it in the DICOM files and import again",
+        )
+    candidates = [moment for moment in (dated, timed) if moment is not None]
+    if dated is not None and timed is not None and abs(_gap_s(_Moment(None, dated.second), timed)) > CLOCK_WARNING_S:
+        if dated.second == 0:
+            candidates = [timed, dated]  # a date whose time of day was blanked
+        series.warnings.append(f"{name_dt} and {name_tm} differ by more than a minute")
+    limit_s = max(LONGEST_UPTAKE_S, LONGEST_UPTAKE_HALF_LIVES * half_life_s)
+    anchor = references[0]
+    for injection in candidates:
+        if injection.day is None or anchor.day is None:
+            continue
+        seconds = (anchor.day - injection.day) * DAY_S + anchor.second - injection.second
+        if 0 <= seconds <= limit_s:
+            series.note(injection.name)
+            return seconds + _after(anchor, references)
+    if half_life_s >= DAY_S:
+        raise InputError(
+            f"the date of injection is missing or contradicts the scan's ({_label(name_dt)}), and the "
+            "nuclide lives too long to do without",
+            where=series.where,
+            mend="enter date and time of the injection in the DICOM files",
+        )
+    for injection in sorted(candidates, key=lambda moment: moment.day is not None):
+        seconds = (anchor.second - injection.second) % DAY_S
+        if seconds <= LONGEST_UPTAKE_S:
+            if len(candidates) > 1 or (injection.day is not None and anchor.day is not None):
+                series.warnings.append("the dates of injection and scan contradict each other; times of day were used")
+            elif half_life_s > LONGEST_UPTAKE_S:
+                series.warnings.append("the injection has no date; it was taken to lie within 12 h before the scan")
+            series.note(injection.name)
+            return seconds + _after(anchor, references)
+    raise InputError(
+        f"the injection ({_label(name_dt)}, {_label(name_tm)}) does not lie within 12 h before the scan",
+        where=series.where,
+        mend="correct the injection's or the scan's time in the DICOM files",
+    )
+
+
+def _after(anchor: _Moment, references: list[_Moment]) -> np.ndarray:
+    return np.array([_gap_s(anchor, moment) for moment in references])
+
+
+def _compare_frame_clock(series: _Series, references: list[_Moment], decay_correction: str, half_life_s: float) -> None:
+    """Warn where FrameReferenceTime (the mean moment of a frame after the reference) tells another start."""
+    durations = [_number(one.value("ActualFrameDuration")) for one in series.slices]
+    if decay_correction == "NONE":
+        longest_s = max((value for value in durations if value), default=0.0) / 1000
+        excess = 2 ** (longest_s / 2 / half_life_s) - 1
+        if excess > 0.01:
+            series.warnings.append(
+                f"frames last up to {longest_s:.0f} s; decay within a frame (about {100 * excess:.1f} %) is not undone"
+            )
+        return
+    offsets = []
+    for one, moment, reference, duration in zip(
+        series.slices, _acquisitions(series), references, durations, strict=True
+    ):
+        frame_reference = _number(one.value("FrameReferenceTime"))
+        if moment is not None and duration and frame_reference:
+            middle_s = duration / 2000
+            offsets.append(_gap_s(reference, moment.later_by(middle_s - frame_reference / 1000)))
+    nearest = min(offsets, key=abs, default=0.0)
+    if abs(nearest) > CLOCK_WARNING_S + max(value or 0 for value in durations) / 2000:
+        series.warnings.append(
+            f"FrameReferenceTime (0054,1300) tells a start {nearest:.0f} s off the one that was used, at least"
+        )
+
+
+def _need_decay(series: _Series, decay_correction: str) -> None:
+    if series.corrections and "DECY" not in series.corrections:
+        raise InputError(
+            f"DecayCorrection (0054,1102) is {decay_correction}, but CorrectedImage (0028,0051) lacks DECY",
+            where=series.where,
+            mend="give the decay-corrected reconstruction, or correct the attribute that is wrong",
+        )
+
+
+# --- Reading values ------------------------------------------------------------------------------------------------
+
+
+def _tag(name: str) -> tuple[int, int]:
+    return INJECTION_TAGS.get(name) or TAGS[name]
+
+
+def _label(name: str) -> str:
+    """Keyword and tag of an attribute, as errors and the record name it."""
+    return f"{name} {_tag_text(_tag(name))}"
+
+
+def _tag_text(tag: tuple[int, int]) -> str:
+    return f"({tag[0]:04x},{tag[1]:04x})"
+
+
+def _plain(value: Any) -> Any:
+    """Bytes (private attributes in implicit VR) as text; empty as None."""
+    if isinstance(value, bytes):
+        value = value.decode("ascii", "ignore").strip("\0 ")
+    if isinstance(value, str):
+        value = value.strip("\0 ")
+    return None if value is None or value == "" else value
+
+
+def _joined(value: Any) -> Any:
+    if value is None or isinstance(value, str | bytes | int | float):
+        return value
+    try:
+        return "\\".join(str(part) for part in value)
+    except TypeError:
+        return value
+
+
+def _codes(value: Any) -> tuple[str, ...]:
+    text = str(_joined(value) or "").upper()
+    return tuple(code.strip() for code in re.split(r"[\\,]", text) if re.fullmatch(r"\s*[A-Z0-9_ ]{1,16}", code))
+
+
+def _number(value: Any) -> float | None:
+    try:
+        return None if value is None else float(str(_joined(value)).split("\\")[0])
+    except ValueError:
+        return None
+
+
+def _seconds(value: Any) -> float | None:
+    """DICOM TM (HH[MM[SS[.F]]], colons allowed) as seconds of the day."""
+    match = re.fullmatch(r"(\d{2})(?::?(\d{2})(?::?(\d{2})(\.\d*)?)?)?", str(value or "").strip())
+    if not match:
+        return None
+    hours, minutes, seconds, fraction = match.groups()
+    total = int(hours) * 3600 + int(minutes or 0) * 60 + int(seconds or 0)
+    return total + float(fraction if fraction and fraction != "." else 0) if total <= DAY_S else None
+
+
+def _day(value: Any) -> int | None:
+    """DICOM DA (YYYYMMDD, dots allowed) as a day number."""
+    match = re.fullmatch(r"(\d{4})\.?(\d{2})\.?(\d{2})", str(value or "").strip())
+    if not match:
+        return None
+    try:
+        return int((np.datetime64("-".join(match.groups()), "D") - np.datetime64("1900-01-01", "D")).astype(int))
+    except ValueError:
+        return None
+
+
+def _date_time(value: Any, name: str, local_offset: str | None) -> _Moment | None:
+    """DICOM DT as a moment in the file's own time zone (an offset is honoured where the file names its own)."""
+    match = re.fullmatch(r"(\d{8})(\d{2,6}(?:\.\d*)?)([+-]\d{4})?", str(value or "").strip())
+    if not match:
+        return None
+    day, second = _day(match[1]), _seconds(match[2])
+    if day is None or second is None:
+        return None
+    moment = _Moment(day, second, name)
+    if match[3] and local_offset and re.fullmatch(r"[+-]\d{4}", local_offset):
+        return moment.later_by(_offset_s(local_offset) - _offset_s(match[3]))
+    return moment
+
+
+def _clock_only(value: Any, name: str) -> _Moment | None:
+    second = _seconds(value)
+    return None if second is None else _Moment(None, second, name)
+
+
+def _offset_s(text: str) -> float:
+    sign = -1 if text[0] == "-" else 1
+    return sign * (int(text[1:3]) * 3600 + int(text[3:5]) * 60)
+
+
+def _vendor(value: Any) -> str:
+    """The maker as one of a few names, so that free text cannot slip through."""
+    text = str(value or "").upper()
+    known = {
+        "GE": ("GE MEDICAL", "GE HEALTHCARE", "GEMS"),
+        "Siemens": ("SIEMENS", "CPS", "CTI"),
+        "Philips": ("PHILIPS", "ADAC"),
+        "Canon": ("CANON", "TOSHIBA"),
+        "United Imaging": ("UIH", "UNITED IMAGING"),
+        "Mediso": ("MEDISO",),
+    }
+    for name, marks in known.items():
+        if any(mark in text for mark in marks):
+            return name
+    return "other" if text else "unknown"
