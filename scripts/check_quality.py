@@ -1,0 +1,28 @@
+"""Look for what is wrong with a study before anything is trained on it."""
+
+from clickpet.job import logged
+
+
+def main(job):
+    with logged(job.log[0], job.threads):
+        from clickpet.files import write_json
+        from clickpet.quality import check_files
+
+        write_json(
+            job.output.quality,
+            check_files(
+                job.params.case,
+                job.params.slug,
+                suv=job.input.suv,
+                ct=job.input.ct,
+                truth=job.input.get("truth"),
+                organs=job.input.get("organs"),
+                clicks=job.input.get("clicks"),
+                tracer=job.params.tracer,
+                thresholds=job.params.thresholds,
+            ),
+        )
+
+
+if "snakemake" in globals():
+    main(snakemake)  # noqa: F821
