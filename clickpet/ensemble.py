@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,23 +12,27 @@ import torch
 from clickpet.body import body_box
 from clickpet.errors import InputError
 from clickpet.images import spacing_mm
-from clickpet.mirroring import mirror_axes_for, mirrorings
+from clickpet.mirroring import Workload, mirrorings
 from clickpet.model_folder import ModelFolder, load_checkpoint, load_network, mirroring_axes, read_model_folder
-from clickpet.network_grid import NetworkGrid, content_box
-from clickpet.sliding_window import Tiling, Window, slide, tiling
+from clickpet.network_grid import Box, NetworkGrid, content_box
+from clickpet.sliding_window import Tiling, slide, tiling
+from clickpet.stock_window import slide_like_stock
 
-#: Options that make `LesionEnsemble.predict` do what nnU-Net's own predictor does (given the model's mirroring axes).
-STOCK = {"tile_step": 0.5, "mirror_axes": (0, 1, 2), "body_box": False, "fold_average": "logits"}
+#: Options that make `LesionEnsemble.predict` do what nnU-Net's own predictor does, down to its rounding.
+STOCK = {"tile_step": 0.5, "mirror_axes": (0, 1, 2), "body_box": False, "fold_average": "logits", "stock": True}
 #: Activations of one forward pass may take about this much memory; it decides how many mirrored tiles go at once.
 BATCH_BYTES = 4 * 2**30
 MAX_BATCH = 8
+#: A forward pass holds about this many feature maps of full resolution at its worst moment.
+COPIES = 4
 
 
 @dataclass(frozen=True)
 class Prediction:
     """mask : uint8 (x, y, z), 1 lesion, on the PET grid, whose affine is `affine`.
 
-    details : axes, members, tiles, mean disagreement, seconds of each part (see `LesionEnsemble.predict`).
+    details : "mirror_axes", "members", "tiles", "forward_passes", "voxels", "network_grid", "disagreement"
+    (mean over the lesion of the map below; 0 without lesion, None for one fold), "seconds" of each part.
     disagreement : float32 (x, y, z), standard deviation of the lesion probability over the folds, or None.
     """
 
@@ -38,8 +42,33 @@ class Prediction:
     disagreement: np.ndarray | None = None
 
 
+@dataclass(frozen=True)
+class Depth:
+    """How thoroughly to look; see `LesionEnsemble.predict`."""
+
+    tile_step: float = 0.6
+    mirror_axes: Sequence[int] | Callable[[Workload], Sequence[int]] = (0, 1, 2)
+    body_box: bool = True
+    fold_average: str = "softmax"
+    disagreement: bool = False
+    batch: int | None = None
+    stock: bool = False
+
+    def __post_init__(self):
+        if not 0 < self.tile_step <= 1:
+            raise InputError(
+                f"predict.tile_step is {self.tile_step}", mend="give a part of a tile, above 0 and at most 1"
+            )
+        if self.fold_average not in ("softmax", "logits"):
+            raise InputError(f"fold_average is {self.fold_average!r}", mend="give 'softmax' or 'logits'")
+
+
 class LesionEnsemble:
-    """The networks of some folds of one model folder, ready to predict."""
+    """The networks of some folds of one model folder, ready to predict.
+
+    networks : one a fold, in eval mode on `device`: (n, channels, z, y, x) to logits (n, 2, z, y, x);
+    allowed_axes : those that training mirrored.
+    """
 
     def __init__(
         self,
@@ -69,111 +98,111 @@ class LesionEnsemble:
         allowed = mirroring_axes(load_checkpoint(model.checkpoint(folds[0])))
         return cls(model, folds, networks, allowed_axes=allowed, device=device)
 
-    def predict(self, ct, suv, heatmap, affine, **options) -> Prediction:
+    def predict(self, ct, suv, heatmap, affine, **depth) -> Prediction:
         """Lesions of one case.
 
         ct : HU, suv : g/ml, heatmap : [-1, 1], all (x, y, z) on one grid;  affine : that grid's.
 
         tile_step : distance of tiles as part of their size (0.6).  mirror_axes : network axes (0 z, 1 y, 2 x) to
-        mirror, None: by the number of voxels as in the paper; axes that training did not mirror are left out.
-        body_box : tiles over the body's box only (True).  fold_average : "softmax" or "logits".
-        disagreement : also make the map (False).  batch : tiles in one forward pass (by memory).
+        mirror, or a function that gives them for a Workload; axes that training did not mirror are left out.
+        body_box : tiles over the body's box only (True).  fold_average : "softmax" or "logits" ("softmax").
+        disagreement : also make the map (False).  batch : tiles in one forward pass (as many as memory allows).
+        stock : prepare and round as nnU-Net does, see `clickpet.stock_window`: then logits are averaged and there
+        is no disagreement (False).  `**STOCK` is all of that and nnU-Net's tiles.
 
-        Memory besides the three inputs and the weights: the three channels, the sum and (for several folds)
-        its spread as float32 volumes of the network's grid, one tile per fold and what a forward pass takes.
+        Memory besides the three inputs and the weights: the three channels, the sum and (for several folds) its
+        spread as float32 volumes of the box on the network's grid, one tile per fold and what a forward pass
+        takes. On a CPU the result is the same bit for bit at the same number of threads.
         Raises InputError if shapes differ or an option makes no sense.
         """
-        return next(self.predict_steps(ct, suv, [heatmap], affine, **options))
+        return next(self.predict_steps(ct, suv, [heatmap], affine, **depth))
 
-    def predict_steps(
-        self,
-        ct: np.ndarray,
-        suv: np.ndarray,
-        heatmaps: Iterable[np.ndarray],
-        affine: np.ndarray,
-        *,
-        tile_step: float = 0.6,
-        mirror_axes: Sequence[int] | None = (0, 1, 2),
-        body_box: bool = True,
-        fold_average: str = "softmax",
-        disagreement: bool = False,
-        batch: int | None = None,
-    ) -> Iterator[Prediction]:
-        """Lesions of one case for one heatmap after another; options as for `predict`.
+    def predict_steps(self, ct, suv, heatmaps: Iterable[np.ndarray], affine, **depth) -> Iterator[Prediction]:
+        """Lesions of one case for one heatmap after another; arguments as for `predict`.
 
-        CT and PET are prepared once. A heatmap equal to the one before gives that prediction again at no
-        cost; every prediction is what `predict` gives for its heatmap.
+        CT and PET are prepared once. A heatmap that gives the network what it saw just before gives that
+        prediction again at no cost; every prediction is what `predict` gives for its heatmap.
         """
-        _check(ct, suv, tile_step, fold_average)
-        axes = mirror_axes_for(suv.size) if mirror_axes is None else tuple(sorted(mirror_axes))
-        axes = tuple(axis for axis in axes if axis in self.allowed_axes)
-        batch = batch or self._batch(len(mirrorings(axes)))
-        grid = tiles = image = before = prediction = None
-        images_box = content_box([ct, suv])
+        depth = Depth(**depth)
+        if ct.shape != suv.shape:
+            raise InputError(f"CT {ct.shape} and PET {suv.shape} differ in shape", mend="resample CT onto the PET grid")
+        scan_box = content_box([ct, suv])
+        scene = prediction = None
         for heatmap in heatmaps:
             if heatmap.shape != suv.shape:
                 raise InputError(f"heatmap {heatmap.shape} and PET {suv.shape} differ in shape")
-            if prediction is not None and np.array_equal(heatmap, before):
-                yield replace(prediction, details={**prediction.details, "seconds": {}})
-                continue
             clock = _Clock()
-            content = _union(images_box, content_box([heatmap])) if heatmap.any() else images_box
-            if grid is None or content != grid.content:
-                grid = NetworkGrid(self.model, suv.shape, affine, content)
-                image = torch.empty((3, *grid.shape), dtype=torch.float32)
-                image[0], image[1] = (torch.from_numpy(grid.channel(i, array)) for i, array in enumerate((ct, suv)))
-                clock.lap("prepare")
-                tiles = self._tiling(grid, ct, suv, affine, tile_step, body_box)
-                clock.lap("body_box")
-            image[2] = torch.from_numpy(grid.channel(2, heatmap))
+            content = union(scan_box, content_box([heatmap])) if heatmap.any() else scan_box
+            if scene is None or scene.grid.content != content:
+                scene, prediction = self._scene(ct, suv, affine, content, depth), None
+            clicks = torch.from_numpy(scene.grid.channel(2, heatmap, scene.tiles.box))
             clock.lap("prepare")
-            window = slide(
-                self.networks,
-                image,
-                tiles,
-                mirror_axes=axes,
-                batch=batch,
-                average=fold_average,
-                with_spread=len(self.folds) > 1,
-                device=self.device,
-            )
-            clock.lap("window")
-            prediction = self._prediction(grid, window, affine, disagreement)
-            clock.lap("resample_back")
-            prediction.details.update(
-                mirror_axes=list(axes),
-                members=self.folds,
-                tiles=len(tiles),
-                forward_passes=len(tiles) * len(mirrorings(axes)) * len(self.folds),
-                tile_step=tile_step,
-                body_box=body_box,
-                fold_average=fold_average,
-                voxels=int(suv.size),
-                network_grid=list(grid.shape),
-                seconds=clock.seconds,
-            )
-            before = heatmap
-            yield prediction
+            if prediction is None or not torch.equal(clicks, scene.image[2]):
+                scene.image[2] = clicks
+                prediction = self._look(scene, affine, depth, clock)
+            yield replace(prediction, details={**prediction.details, "seconds": clock.seconds})
 
-    def _tiling(self, grid: NetworkGrid, ct, suv, affine, tile_step: float, of_body: bool) -> Tiling:
-        box = grid.box(body_box(ct, suv, spacing_mm(affine))) if of_body else None
-        return tiling(grid.shape, self.model.patch_size, tile_step, box)
+    def _scene(self, ct, suv, affine, content: Box, depth: Depth) -> _Scene:
+        grid = NetworkGrid(self.model, suv.shape, affine, content, own_resampling=not depth.stock)
+        box = grid.box(body_box(ct, suv, spacing_mm(affine))) if depth.body_box else None
+        tiles = tiling(grid.shape, self.model.patch_size, depth.tile_step, box)
+        axes = depth.mirror_axes
+        if callable(axes):
+            axes = axes(Workload(suv.size, len(tiles), len(self.folds)))
+        image = torch.empty((3, *(part.stop - part.start for part in tiles.box)), dtype=torch.float32)
+        for index, array in enumerate((ct, suv)):
+            image[index] = torch.from_numpy(grid.channel(index, array, tiles.box))
+        return _Scene(grid, tiles, tuple(axis for axis in sorted(axes) if axis in self.allowed_axes), image)
 
-    def _batch(self, n_mirrorings: int) -> int:
-        """Tiles per forward pass: whole sets of mirrorings if memory allows, at most eight."""
-        features = self.model.configuration.network_arch_init_kwargs.get("features_per_stage", [32])[0]
-        tile_bytes = float(np.prod(self.model.patch_size)) * features * 4 * 4
-        fitting = int(max(1, min(MAX_BATCH, BATCH_BYTES // tile_bytes)))
-        return 1 << (fitting.bit_length() - 1) if fitting < n_mirrorings else fitting
-
-    def _prediction(self, grid: NetworkGrid, window: Window, affine, with_map: bool) -> Prediction:
-        mask = grid.mask(window.lesion, window.box)
-        details = {"disagreement": None}
+    def _look(self, scene: _Scene, affine, depth: Depth, clock: _Clock) -> Prediction:
+        how = {
+            "mirror_axes": scene.axes,
+            "batch": depth.batch or self.batch_for(scene.axes),
+            "device": self.device,
+        }
+        if depth.stock:
+            window = slide_like_stock(self.networks, scene.image, scene.tiles, **how)
+        else:
+            how.update(average=depth.fold_average, with_spread=len(self.folds) > 1)
+            window = slide(self.networks, scene.image, scene.tiles, **how)
+        clock.lap("window")
+        mask = scene.grid.mask(window.lesion, window.box)
+        details = {
+            "mirror_axes": list(scene.axes),
+            "members": self.folds,
+            "tiles": len(scene.tiles),
+            "forward_passes": len(scene.tiles) * len(mirrorings(scene.axes)) * len(self.folds),
+            "voxels": int(mask.size),
+            "network_grid": list(scene.grid.shape),
+            "disagreement": None,
+        }
+        spread = None
         if window.spread is not None:
             inside = window.lesion > 0
             details["disagreement"] = float(window.spread[inside].mean(dtype=np.float64)) if inside.any() else 0.0
-        spread = grid.image(window.spread, window.box) if with_map and window.spread is not None else None
+            spread = scene.grid.image(window.spread, window.box) if depth.disagreement else None
+        clock.lap("resample_back")
         return Prediction(mask, affine, details, spread)
+
+    def batch_for(self, axes: Sequence[int]) -> int:
+        """Tiles per forward pass: as many as take about BATCH_BYTES, at most eight; a power of two below that."""
+        features = self.model.configuration.network_arch_init_kwargs.get("features_per_stage", [32])[0]
+        tile_bytes = float(np.prod(self.model.patch_size)) * features * COPIES * 4
+        budget = BATCH_BYTES
+        if self.device.type == "cuda":  # half precision, and what the card has left
+            tile_bytes, budget = tile_bytes / 2, 0.6 * torch.cuda.mem_get_info(self.device)[0]
+        fitting = int(max(1, min(MAX_BATCH, budget // tile_bytes)))
+        return 1 << (fitting.bit_length() - 1) if fitting < len(mirrorings(axes)) else fitting
+
+
+@dataclass(frozen=True)
+class _Scene:
+    """A case as the ensemble sees it: image is float32 (3, z, y, x), the box of the tiles; channel 2 changes."""
+
+    grid: NetworkGrid
+    tiles: Tiling
+    axes: tuple[int, ...]
+    image: torch.Tensor
 
 
 class _Clock:
@@ -189,14 +218,6 @@ class _Clock:
         self._last = now
 
 
-def _check(ct, suv, tile_step, fold_average) -> None:
-    if ct.shape != suv.shape:
-        raise InputError(f"CT {ct.shape} and PET {suv.shape} differ in shape", mend="resample CT onto the PET grid")
-    if not 0 < tile_step <= 1:
-        raise InputError(f"predict.tile_step is {tile_step}", mend="give a part of a tile, above 0 and at most 1")
-    if fold_average not in ("softmax", "logits"):
-        raise InputError(f"fold_average is {fold_average!r}", mend="give 'softmax' or 'logits'")
-
-
-def _union(box_a, box_b):
+def union(box_a: Box, box_b: Box) -> Box:
+    """The smallest box that holds both."""
     return tuple(slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(box_a, box_b, strict=True))

@@ -5,15 +5,21 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from clickpet.errors import InputError
 from clickpet.images import Image, grid_text, read_image, same_grid
+from clickpet.mirroring import Workload, expected_s, mirror_axes_for, plan_axes
+
+if TYPE_CHECKING:
+    from clickpet.ensemble import Prediction
 
 
 @dataclass(frozen=True)
@@ -77,60 +83,72 @@ def best_device() -> str:
 
 
 def predict_scan(
-    read_inputs,
+    read_inputs: Callable[[], tuple[Scan, Iterable[np.ndarray]]],
     model_folder: str | Path,
     members: Sequence[int | str],
     *,
-    tile_step: float = 0.6,
     mirroring: str = "voxels",
     voxel_limits: Sequence[float] = (18e6, 39e6, 90e6),
     time_limit_s: float | None = None,
-    body_box: bool = True,
-    fold_average: str = "softmax",
-    disagreement: bool = False,
     calibration: dict | None = None,
-) -> Iterator:
+    device: str | None = None,
+    **depth,
+) -> Iterator[Prediction]:
     """Predictions of one case for each of its heatmaps, each with a full record in `details`.
 
-    read_inputs : called while the models load; gives a Scan and an iterable of heatmaps.
-    mirroring : "voxels" (axes by `voxel_limits`, the paper) or "budget" (as many axes as fit `time_limit_s`
-    by `calibration`, the table of `clickpet.calibrate`); other options as in the config's section `predict`.
+    read_inputs : called while the models load; gives a Scan and its heatmaps.
+    mirroring : "voxels" (axes by `voxel_limits`, the paper) or "budget" (the most axes that fit `time_limit_s` by
+    `calibration`, a table of `clickpet.calibrate`).  device : None takes a GPU if there is one.
+    depth : further options of `LesionEnsemble.predict`: tile_step, body_box, fold_average, disagreement, stock.
+
+    Besides those of `Prediction`, details hold "mirroring", "expected_s" (None without a calibration),
+    "time_limit_s", "device", "peak_memory_mb", and in "seconds" also "load" (models and inputs) and "total".
     """
     start = time.perf_counter()
+    device = device or best_device()
     with ThreadPoolExecutor(1) as pool:
-        loading = pool.submit(_load, model_folder, members)
+        loading = pool.submit(_load, model_folder, members, device)
         scan, heatmaps = read_inputs()
         ensemble = loading.result()
-    loading_s = time.perf_counter() - start
-    from clickpet.mirroring import mirror_axes_for
-
-    plan = {"mirroring": mirroring, "expected_s": None, "time_limit_s": time_limit_s}
-    if mirroring == "voxels":
-        axes = mirror_axes_for(scan.suv.size, voxel_limits)
-    else:
-        raise InputError(f"predict.mirroring is {mirroring!r}", mend="give 'voxels' or 'budget'")
-    steps = ensemble.predict_steps(
-        scan.ct,
-        scan.suv,
-        heatmaps,
-        scan.affine,
-        tile_step=tile_step,
-        mirror_axes=axes,
-        body_box=body_box,
-        fold_average=fold_average,
-        disagreement=disagreement,
-    )
-    for prediction in steps:
-        prediction.details.update(plan, device=str(ensemble.device), peak_memory_mb=peak_memory_mb())
-        prediction.details["seconds"]["load"] = loading_s
-        prediction.details["seconds"]["total"] = time.perf_counter() - start
+    load_s = time.perf_counter() - start
+    axes, expected_s = _depth_planner(ensemble, mirroring, voxel_limits, time_limit_s, calibration)
+    for prediction in ensemble.predict_steps(scan.ct, scan.suv, heatmaps, scan.affine, mirror_axes=axes, **depth):
+        done = prediction.details
+        done.update(
+            mirroring=mirroring,
+            expected_s=expected_s(Workload(done["voxels"], done["tiles"], len(members)), len(done["mirror_axes"])),
+            time_limit_s=time_limit_s,
+            device=device,
+            peak_memory_mb=peak_memory_mb(),
+        )
+        done["seconds"].update(load=load_s, total=time.perf_counter() - start)
+        print(
+            f"{done['forward_passes']} forward passes ({done['tiles']} tiles, axes {done['mirror_axes']}, "
+            f"{len(members)} networks) in {done['seconds']['total']:.1f} s, expected {done['expected_s']}"
+        )
         yield prediction
 
 
-def _load(model_folder, members):
+def _depth_planner(ensemble, mirroring, voxel_limits, time_limit_s, calibration):
+    """Two functions: mirroring axes of a workload, and the seconds expected of a workload at a number of axes."""
+    if mirroring not in ("voxels", "budget"):
+        raise InputError(f"predict.mirroring is {mirroring!r}", mend="give 'voxels' or 'budget'")
+    if mirroring == "voxels" and calibration is None:
+        return (lambda workload: mirror_axes_for(workload.voxels, voxel_limits)), (lambda workload, n_axes: None)
+    from clickpet.calibrate import check_calibration
+
+    table = check_calibration(calibration, ensemble.model, str(ensemble.device))
+    if mirroring == "voxels":
+        return (lambda workload: mirror_axes_for(workload.voxels, voxel_limits)), partial(expected_s, table)
+    if not time_limit_s or time_limit_s <= 0:
+        raise InputError(f"predict.time_limit_s is {time_limit_s}", mend="give the seconds that a case may take")
+    return (lambda workload: plan_axes(table, workload, time_limit_s=time_limit_s)[0]), partial(expected_s, table)
+
+
+def _load(model_folder, members, device):
     from clickpet.ensemble import LesionEnsemble
 
-    return LesionEnsemble.load(model_folder, members, device=best_device())
+    return LesionEnsemble.load(model_folder, members, device=device)
 
 
 def peak_memory_mb() -> float:

@@ -2,7 +2,7 @@
 
 Same steps and same values as `DefaultPreprocessor.run_case_npy` (transpose, crop to what is not zero,
 normalise, resample), but channel by channel, so that one channel can change (the clicks) while the
-others stay, and without the segmentation that nnU-Net makes up on the way.
+others stay; only the box that is looked at; and without the segmentation that nnU-Net makes up on the way.
 """
 
 from __future__ import annotations
@@ -14,19 +14,28 @@ import numpy as np
 from clickpet.errors import InputError
 from clickpet.images import spacing_mm
 from clickpet.model_folder import ModelFolder
+from clickpet.resampling import linear_rows, resize, source_span, spline_matrix
 
 Box = tuple[slice, slice, slice]
+#: Normalisations that look at one voxel at a time, so that a box may be normalised alone.
+VOXELWISE = ("CTNormalization", "NoNormalization")
+#: nnU-Net's cubic resampling, which `clickpet.resampling` does faster.
+CUBIC = ("resample_data_or_seg_to_shape", 3)
 
 
 class NetworkGrid:
     """Where a case lies on the grid of the network.
 
-    shape, affine : the PET grid (x, y, z);  content : box of it that holds all that is not zero (see `content_box`).
+    shape, affine : the PET grid (x, y, z);  content : box of it that holds all that is not zero (see
+    `content_box`).  own_resampling : False takes nnU-Net's own function where ours would do.
     Attributes: `shape` and `spacing_mm` of the network's grid, (z, y, x) where the plans do not transpose.
     """
 
-    def __init__(self, model: ModelFolder, shape: Sequence[int], affine: np.ndarray, content: Box):
-        from nnunetv2.preprocessing.resampling.default_resampling import compute_new_shape
+    def __init__(self, model: ModelFolder, shape, affine: np.ndarray, content: Box, *, own_resampling: bool = True):
+        from nnunetv2.preprocessing.resampling.default_resampling import (
+            compute_new_shape,
+            determine_do_sep_z_and_axis,
+        )
 
         self._model = model
         self._axes = tuple(2 - axis for axis in model.plans.transpose_forward)  # network axis -> axis of (x, y, z)
@@ -37,13 +46,41 @@ class NetworkGrid:
         self._content_shape = tuple(content[axis].stop - content[axis].start for axis in self._axes)
         new_shape = compute_new_shape(self._content_shape, self._pet_spacing_mm, self.spacing_mm)
         self.shape = tuple(int(length) for length in new_shape)
+        #: An axis more than three times as coarse as the others is read nearest, as nnU-Net does.
+        self._coarse = determine_do_sep_z_and_axis(None, self._pet_spacing_mm, self.spacing_mm)[1]
+        plan = model.configuration.configuration
+        as_planned = (plan["resampling_fn_data"], plan["resampling_fn_data_kwargs"].get("order"))
+        self._own = own_resampling and self._coarse is None and as_planned == CUBIC
 
-    def channel(self, index: int, array: np.ndarray) -> np.ndarray:
-        """Channel `index` of the network's input: `array` (x, y, z) normalised and resampled, float32 (z, y, x)."""
-        image = np.array(array[self.content].transpose(self._axes), dtype=np.float32, order="C")
-        image = _normaliser(self._model, index).run(image, None)
-        resample = self._model.configuration.resampling_fn_data
-        return resample(image[None], self.shape, self._pet_spacing_mm, self.spacing_mm)[0]
+    @property
+    def whole(self) -> Box:
+        """All of the network's grid as a box."""
+        return tuple(slice(0, length) for length in self.shape)
+
+    def channel(self, index: int, array: np.ndarray, box: Box | None = None) -> np.ndarray:
+        """Channel `index` of the network's input: `array` (x, y, z), normalised and resampled.
+
+        Returns float32 (z, y, x), the `box` of the network's grid (None: all of it).
+        """
+        box = box or self.whole
+        image = array[self.content].transpose(self._axes)
+        normalise = _normaliser(self._model, index)
+        same = self.shape == self._content_shape
+        if type(normalise).__name__ not in VOXELWISE or not (same or self._own):
+            image = normalise.run(np.array(image, dtype=np.float32, order="C"), None)
+            resample = self._model.configuration.resampling_fn_data
+            return np.ascontiguousarray(
+                resample(image[None], self.shape, self._pet_spacing_mm, self.spacing_mm)[0][box]
+            )
+        if same:
+            return normalise.run(np.array(image[box], dtype=np.float32, order="C"), None)
+        limits = normalise.run(np.array([image.min(), image.max()], dtype=np.float32), None)
+        lengths = zip(self._content_shape, self.shape, box, strict=True)
+        matrices = [spline_matrix(old, new)[part] for old, new, part in lengths]
+        source = tuple(source_span(matrix) for matrix in matrices)
+        image = normalise.run(np.array(image[source], dtype=np.float32, order="C"), None)
+        image = resize(image, [matrix[:, span] for matrix, span in zip(matrices, source, strict=True)])
+        return np.clip(image, *limits, out=image)
 
     def box(self, box: Box) -> Box:
         """The smallest box of the network's grid that holds all of a box (x, y, z) of the PET grid."""
@@ -56,40 +93,41 @@ class NetworkGrid:
         return tuple(slices)
 
     def mask(self, values: np.ndarray, box: Box) -> np.ndarray:
-        """Where `values` (float32, a `box` of the network's grid), brought back onto the PET grid, are above 0.
+        """Where `values`, brought back onto the PET grid, speak for lesion: uint8 (x, y, z), 0 outside `box`.
 
-        Returns uint8 (x, y, z), 0 outside the box. Takes a few planes of memory besides.
+        values : of the shape of `box` of the network's grid: float32, above 0 for lesion; or float16
+        (2, z, y, x), logits of background and lesion, which are compared after rounding like nnU-Net's.
+        Takes a few planes of memory besides the mask.
         """
-        return self._onto_pet(values, box, np.uint8, lambda plane: plane > 0)
+        if values.ndim == 3:
+            return self._onto_pet(values[None], box, np.uint8, lambda planes: planes[0] > 0)
+        return self._onto_pet(values, box, np.uint8, lambda planes: np.greater(*planes.astype(np.float16)[::-1]))
 
     def image(self, values: np.ndarray, box: Box) -> np.ndarray:
         """`values` (float32, a `box` of the network's grid) on the PET grid, float32 (x, y, z), 0 outside the box."""
-        return self._onto_pet(values, box, np.float32, lambda plane: plane)
+        return self._onto_pet(values[None], box, np.float32, lambda planes: planes[0])
 
-    def _onto_pet(self, values: np.ndarray, box: Box, dtype: type, of_plane) -> np.ndarray:
-        """Linear interpolation (nearest along an axis that is three times as coarse, like nnU-Net), plane by plane."""
+    def _onto_pet(self, values: np.ndarray, box: Box, dtype: type, of_planes) -> np.ndarray:
+        """Linear interpolation of each of `values` (n, z, y, x), plane by plane."""
         result = np.zeros(self._pet_shape, dtype=dtype, order="F")
         target = result[self.content].transpose(self._axes)
         if self.shape == self._content_shape:
-            for plane, value in zip(target[box], values, strict=True):
-                plane[...] = of_plane(value)
+            for index, plane in enumerate(target[box]):
+                plane[...] = of_planes(values[:, index])
             return result
-        coarse = _coarse_axis(self.spacing_mm, self._pet_spacing_mm)
-        rows, taps = zip(
-            *(
-                _taps(box[axis], self.shape[axis], self._content_shape[axis], nearest=axis == coarse)
-                for axis in range(3)
-            ),
+        lengths = zip(box, self.shape, self._content_shape, range(3), strict=True)
+        rows, (depth, height, width) = zip(
+            *(linear_rows(part, old, new, nearest=axis == self._coarse) for part, old, new, axis in lengths),
             strict=True,
         )
-        left, right = (_matrix(taps[axis], values.shape[axis]) for axis in (1, 2))
         planes: dict[int, np.ndarray] = {}
-        for plane, (low, high, weight) in zip(target[rows], zip(*taps[0], strict=True), strict=True):
+        for plane, weights in zip(target[rows], depth, strict=True):
+            used = np.flatnonzero(weights)
             planes = {
-                key: planes[key] if key in planes else left @ values[key] @ right.T
-                for key in dict.fromkeys((low, high))
+                key: planes[key] if key in planes else height @ values[:, key].astype(np.float32) @ width.T
+                for key in used
             }
-            plane[...] = of_plane(planes[low] * (1 - weight) + planes[high] * weight)
+            plane[...] = of_planes(sum(weights[key] * planes[key] for key in used))
         return result
 
 
@@ -117,37 +155,3 @@ def _normaliser(model: ModelFolder, index: int):
         raise InputError(f"normalises channel {index} by {name}{masked}, which is not known here", where=model.path)
     intensities = model.plans.foreground_intensity_properties_per_channel[str(index)]
     return scheme(use_mask_for_norm=False, intensityproperties=intensities)
-
-
-def _coarse_axis(spacing_a: Sequence[float], spacing_b: Sequence[float]) -> int | None:
-    from nnunetv2.preprocessing.resampling.default_resampling import determine_do_sep_z_and_axis
-
-    return determine_do_sep_z_and_axis(None, spacing_a, spacing_b)[1]
-
-
-def _taps(box: slice, length: int, new_length: int, *, nearest: bool):
-    """How `new_length` points read the values of `box` along one axis of `length` points.
-
-    Both grids span the same extent (voxel centres at (i + 0.5) / length). Returns the slice of new points
-    within the box, and for each its two neighbours in the box and the second one's weight.
-    """
-    points = (np.arange(new_length) + 0.5) * (length / new_length) - 0.5
-    inside = np.flatnonzero((points >= box.start - 0.5) & (points < box.stop - 0.5))
-    if not len(inside):
-        return slice(0, 0), ([], [], [])
-    points = np.clip(points[inside] - box.start, 0, box.stop - box.start - 1)
-    if nearest:
-        points = np.floor(points + 0.5)
-    low = np.floor(points).astype(int)
-    high = np.minimum(low + 1, box.stop - box.start - 1)
-    rows = slice(int(inside[0]), int(inside[-1]) + 1)
-    return rows, (low.tolist(), high.tolist(), (points - low).astype(np.float32).tolist())
-
-
-def _matrix(taps: tuple[list[int], list[int], list[float]], length: int) -> np.ndarray:
-    low, high, weight = taps
-    matrix = np.zeros((len(low), length), dtype=np.float32)
-    rows = np.arange(len(low))
-    np.add.at(matrix, (rows, low), 1 - np.asarray(weight, dtype=np.float32))
-    np.add.at(matrix, (rows, high), weight)
-    return matrix

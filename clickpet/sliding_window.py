@@ -70,15 +70,18 @@ def tiling(shape: Sequence[int], tile: Sequence[int], step: float, box: Box | No
     return Tiling(tuple(starts), tuple(tile), tuple(shape))
 
 
-def importance_profiles(tile: Sequence[int]) -> list[np.ndarray]:
-    """The three factors (float64) of nnU-Net's Gaussian importance map, whose peak is 1 at the tile's centre."""
+def importance_profiles(tile: Sequence[int], *, floor: float = 1e-6) -> list[np.ndarray]:
+    """The three factors (float64) of nnU-Net's Gaussian importance map, whose peak is 1 at the tile's centre.
+
+    floor : least factor, so that no voxel is without weight (the Gaussian is cut off at four sigma).
+    """
     profiles = []
     for size in tile:
         peak = np.zeros(size)
         peak[size // 2] = 1
         profile = gaussian_filter1d(peak, size / 8, mode="constant")
         profile /= profile.max()
-        profiles.append(np.maximum(profile, profile[profile > 0].min()))
+        profiles.append(np.maximum(profile, floor))
     return profiles
 
 
@@ -122,10 +125,11 @@ def slide(
     with_spread: bool = False,
     device: str | torch.device = "cpu",
 ) -> Window:
-    """Run an ensemble over `tiles` of `image`.
+    """Run an ensemble over `tiles`.
 
-    networks : give two logits (n, 2, z, y, x) for (n, channels, z, y, x);  image : float32 (channels, z, y, x) on
-    the CPU;  batch : tiles and mirrored tiles in one forward pass;  average : "softmax" or "logits", over folds.
+    networks : give two logits (n, 2, z, y, x) for (n, channels, z, y, x);  image : float32 (channels, z, y, x) of
+    `tiles.box` on the CPU;  batch : tiles and mirrored tiles in one forward pass;  average : over folds, "softmax"
+    or "logits".
 
     A tile is cut and flipped once for all folds; logits of a fold are averaged over its mirrorings first.
     Memory: one float32 volume of `tiles.box` (two `with_spread`) and, per tile of a batch, its input twice
@@ -141,9 +145,9 @@ def slide(
     group = max(1, batch // len(flips))
     for first in range(0, len(starts), group):
         here = starts[first : first + group]
-        differences = _differences(networks, image, here, tiles.tile, flips, batch, device)
+        differences = _differences(networks, image, here, tiles, flips, batch, device)
         for index, start in enumerate(here):
-            inner, outer = _overlap(start, tiles)
+            inner, outer = overlap(start, tiles)
             for total, value in zip(sums, _combined(differences[:, index], average, with_spread), strict=True):
                 total[outer] += value.mul_(weight)[inner]
     for axis, total in enumerate(summed_profiles(tiles)):
@@ -152,10 +156,10 @@ def slide(
     return Window(lesion, spread[0] if spread else None, tiles.box)
 
 
-def _differences(networks, image, starts, tile, flips, batch, device) -> torch.Tensor:
+def _differences(networks, image, starts, tiles, flips, batch, device) -> torch.Tensor:
     """Logit differences (folds, tiles, z, y, x) of the tiles at `starts`, averaged over their mirrorings."""
-    sums = torch.zeros((len(networks), len(starts), *tile), dtype=torch.float32, device=device)
-    cut = [_cut(image, start, tile).to(device) for start in starts]
+    sums = torch.zeros((len(networks), len(starts), *tiles.tile), dtype=torch.float32, device=device)
+    cut = [tile_of(image, start, tiles).to(device) for start in starts]
     units = [(index, axes) for index in range(len(starts)) for axes in flips]
     for first in range(0, len(units), batch):
         part = units[first : first + batch]
@@ -181,26 +185,22 @@ def _combined(differences: torch.Tensor, average: str, with_spread: bool) -> lis
     return combined
 
 
-def _cut(image: torch.Tensor, start: Sequence[int], tile: Sequence[int]) -> torch.Tensor:
-    """The tile at `start`, zero where it leaves the volume."""
-    spans = [
-        (max(0, first), min(length, first + size))
-        for first, size, length in zip(start, tile, image.shape[1:], strict=True)
-    ]
-    part = image[(slice(None), *(slice(*span) for span in spans))]
-    if part.shape[1:] == tuple(tile):
+def tile_of(image: torch.Tensor, start: Sequence[int], tiles: Tiling) -> torch.Tensor:
+    """The tile at `start` of `image` (channels, then `tiles.box`), zero where it leaves the volume."""
+    inner, outer = overlap(start, tiles)
+    part = image[(slice(None), *outer)]
+    if part.shape[1:] == tiles.tile:
         return part
-    cut = torch.zeros((image.shape[0], *tile), dtype=image.dtype)
-    inner = tuple(slice(low - first, high - first) for first, (low, high) in zip(start, spans, strict=True))
+    cut = torch.zeros((len(image), *tiles.tile), dtype=image.dtype)
     cut[(slice(None), *inner)] = part
     return cut
 
 
-def _overlap(start: Sequence[int], tiles: Tiling) -> tuple[Box, Box]:
+def overlap(start: Sequence[int], tiles: Tiling) -> tuple[Box, Box]:
     """The part of the tile at `start` that is in the volume: as slices of the tile and of the covered box."""
     inner, outer = [], []
-    for first, size, length, part in zip(start, tiles.tile, tiles.shape, tiles.box, strict=True):
-        low, high = max(0, first), min(length, first + size)
+    for first, size, part in zip(start, tiles.tile, tiles.box, strict=True):
+        low, high = max(part.start, first), min(part.stop, first + size)
         inner.append(slice(low - first, high - first))
         outer.append(slice(low - part.start, high - part.start))
     return tuple(inner), tuple(outer)

@@ -23,7 +23,7 @@ def main(job):
                 f"{job.params.models_folder}/{tracer}",
                 member_folds(job.params.slug, job.params.split, job.params.folds, case_folds),
                 **job.params.predict,
-                calibration=read_json(calibration) if calibration else None,
+                calibration=read_json(calibration)[tracer] if calibration else None,
             )
         )
         write_image(job.output.mask, prediction.mask, prediction.affine)

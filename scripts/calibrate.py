@@ -1,0 +1,22 @@
+"""Time this machine: seconds per forward pass and per voxel, for each tracer's model."""
+
+from clickpet.job import logged
+
+
+def main(job):
+    with logged(job.log[0], job.threads):
+        from pathlib import Path
+
+        from clickpet.calibrate import calibrate, table
+        from clickpet.files import write_json, write_text
+        from clickpet.inference import best_device
+
+        folders = [Path(path).parent for path in job.input.plans]
+        measured = {folder.name: calibrate(folder, device=best_device()) for folder in folders}
+        write_json(job.output.calibration, measured)
+        write_text(job.output.table, table(measured))
+        print(table(measured))
+
+
+if "snakemake" in globals():
+    main(snakemake)  # noqa: F821
