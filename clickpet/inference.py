@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clickpet.errors import InputError
-from clickpet.images import Image, grid_text, read_image, same_grid
+from clickpet.images import Image, grid_text, read_image, same_grid, write_image
 from clickpet.mirroring import Workload, expected_s, mirror_axes_for, plan_axes
 
 if TYPE_CHECKING:
@@ -149,6 +149,17 @@ def _load(model_folder, members, device):
     from clickpet.ensemble import LesionEnsemble
 
     return LesionEnsemble.load(model_folder, members, device=device)
+
+
+def write_masks(paths: Iterable[str | Path], predictions: Iterable[Prediction]) -> None:
+    """Write each prediction's mask to its path; a mask is compressed while the next one is computed."""
+    with ThreadPoolExecutor(1) as pool:
+        writing = [
+            pool.submit(write_image, path, prediction.mask, prediction.affine)
+            for path, prediction in zip(paths, predictions, strict=True)
+        ]
+        for written in writing:
+            written.result()
 
 
 def peak_memory_mb() -> float:

@@ -1,0 +1,35 @@
+"""Segment the lesions of one case again and again, with more and more of its clicks."""
+
+from clickpet.job import logged
+
+
+def main(job):
+    with logged(job.log[0], job.threads):
+        from clickpet.clicks import read_clicks
+        from clickpet.files import read_json
+        from clickpet.heatmap import heatmap_steps
+        from clickpet.images import spacing_mm
+        from clickpet.inference import member_folds, predict_scan, read_scan, write_masks
+
+        tracer = read_json(job.input.tracer)["tracer"]
+        case_folds = read_json(job.input.splits)["cases"]
+        calibration = job.input.get("calibration")
+
+        def read_inputs():
+            scan = read_scan(job.input.ct, job.input.suv)
+            clicks = read_clicks(job.input.clicks, shape=scan.suv.shape, affine=scan.affine)
+            options = {"spacing_mm": spacing_mm(scan.affine), **job.params.heatmap}
+            return scan, (heatmap for _, heatmap in heatmap_steps(scan.suv, clicks, job.params.steps, **options))
+
+        predictions = predict_scan(
+            read_inputs,
+            f"{job.params.models_folder}/{tracer}",
+            member_folds(job.params.slug, job.params.split, job.params.folds, case_folds),
+            **job.params.predict,
+            calibration=read_json(calibration)[tracer] if calibration else None,
+        )
+        write_masks(job.output.masks, predictions)
+
+
+if "snakemake" in globals():
+    main(snakemake)  # noqa: F821
