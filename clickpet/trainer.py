@@ -22,7 +22,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from torch import nn
 
 from clickpet.augmentation import KeepLesions, MisalignChannel, OrganAwareSpatialTransform, all_transforms
-from clickpet.files import replacing
+from clickpet.files import replacing, write_json
 from clickpet.pretrained import start_from
 
 LESION_CHANNELS = 2
@@ -90,7 +90,8 @@ class ClickPetTrainer(nnUNetTrainer):
     """nnU-Net trainer with a lesion and an organ head.
 
     The options stand in the plans' configuration under "clickpet" (see `TrainingOptions`), so that a
-    checkpoint carries them. `case_split`, `pretrained_checkpoint` and `deadline_s` are set by
+    checkpoint carries them. `case_split`, `pretrained_checkpoint`, `deadline_s` (time at which to stop at a
+    checkpoint) and `progress_file` (how far the training is, as JSON after each epoch) are set by
     `clickpet.training.train_lesion_fold` before training.
     """
 
@@ -114,6 +115,7 @@ class ClickPetTrainer(nnUNetTrainer):
         self.case_split: tuple[list[str], list[str]] | None = None
         self.pretrained_checkpoint: str | None = None
         self.deadline_s: float | None = None
+        self.progress_file: str | None = None
 
     def initialize(self):
         self._seed("weights")
@@ -176,6 +178,10 @@ class ClickPetTrainer(nnUNetTrainer):
 
     def on_epoch_end(self):
         super().on_epoch_end()
+        if self.progress_file is not None and self.local_rank == 0:
+            begun_s, ended_s = (self.logger.get_value(f"epoch_{when}_timestamps", step=-1) for when in ("start", "end"))
+            progress = {"epoch": self.current_epoch, "epochs": self.num_epochs, "seconds_per_epoch": ended_s - begun_s}
+            write_json(self.progress_file, progress)
         if self.deadline_s is not None and time.time() >= self.deadline_s and self.current_epoch < self.num_epochs:
             self.current_epoch -= 1
             self.save_checkpoint(os.path.join(self.output_folder, "checkpoint_latest.pth"))

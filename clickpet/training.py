@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from clickpet.errors import InputError
-from clickpet.files import replacing, write_json
+from clickpet.files import replacing
 
 FINAL, LATEST = "checkpoint_final.pth", "checkpoint_latest.pth"
 #: Curves of a training, by their names in nnU-Net's log.
@@ -45,13 +45,13 @@ def fold_cases(splits: dict, cases: Sequence[str], fold: str) -> tuple[list[str]
 
 
 def training_key(
-    plans: dict, dataset: dict, case_split: tuple[list[str], list[str]], preprocessed: Path, pretrained: str | None
+    settings: Sequence[object], case_split: tuple[list[str], list[str]], preprocessed: Path, pretrained: str | None
 ) -> str:
     """Hash of all that decides the outcome of a training: settings, cases and the contents of their files.
 
     A checkpoint is only ever resumed under the key it was begun with.
     """
-    digest = hashlib.sha256(json.dumps([plans, dataset, case_split], sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps([*settings, case_split], sort_keys=True).encode())
     for case in sorted({*case_split[0], *case_split[1]}):
         with open(preprocessed / f"{case}.pkl", "rb") as file:
             digest.update(pickle.load(file)["digest"].encode())
@@ -75,6 +75,7 @@ def train_lesion_fold(
     budget_s: float | None = None,
     device: str = "cpu",
     workers: int = 0,
+    code: str = "",
 ) -> tuple[Path, dict]:
     """Train (or go on training) one fold; returns the final checkpoint's path and the curves.
 
@@ -82,7 +83,7 @@ def train_lesion_fold(
     cases;  preprocessed : folder of the preprocessed cases;  fingerprint : dataset_fingerprint.json;  workspace :
     folder for checkpoints, kept outside the workflow's outputs and keyed by `training_key`, so that a run that was
     killed goes on from its last checkpoint and one with other settings starts anew;  budget_s : seconds after
-    which to stop at a checkpoint;  workers : processes for augmentation (0: in this process, bit-reproducible).
+    which to stop at a checkpoint;  workers : processes for augmentation (0: in this process, bit-reproducible);  code : version of the method, part of the key.
 
     Raises TimeBudgetReachedError when the budget is used up.
     """
@@ -94,7 +95,7 @@ def train_lesion_fold(
     plans = deepcopy(plans)
     plans["configurations"]["3d_fullres"]["clickpet"] = asdict(options)
     preprocessed = Path(preprocessed)
-    key = training_key(plans, dataset, case_split, preprocessed, pretrained)
+    key = training_key([plans, dataset, code], case_split, preprocessed, pretrained)
     workspace = Path(workspace)
     folder = workspace / key
     _forget_others(workspace, key)
@@ -121,7 +122,7 @@ def train_lesion_fold(
         if (output / LATEST).is_file():
             trainer.load_checkpoint(str(output / LATEST))
             trainer.print_to_log_file(f"going on after epoch {trainer.current_epoch} of {trainer.num_epochs}")
-        trainer.progress_file = workspace / "progress.json"
+        trainer.progress_file = str(workspace / "progress.json")
         trainer.run_training()
     checkpoint = torch.load(output / FINAL, map_location="cpu", weights_only=False)
     curves = {name: [float(value) for value in checkpoint["logging"][key]] for name, key in CURVES.items()}
@@ -152,8 +153,3 @@ def publish(checkpoint: Path, target: str | Path) -> None:
             os.link(checkpoint, temporary)
         except OSError:
             shutil.copyfile(checkpoint, temporary)
-
-
-def write_progress(path: str | Path, *, epoch: int, epochs: int, seconds_per_epoch: float) -> None:
-    """Note how far a training is, for `clickpet status`."""
-    write_json(path, {"epoch": epoch, "epochs": epochs, "seconds_per_epoch": round(seconds_per_epoch, 3)})

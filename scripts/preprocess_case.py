@@ -17,13 +17,21 @@ def main(job):
         options = {"spacing_mm": suv.spacing_mm, **job.params.heatmap}
         if job.params.training_clicks == "random":
             most = max(len(clicks.tumor), len(clicks.background), 1)
-            heatmaps = [heatmap.copy() for _, heatmap in heatmap_steps(suv.array, clicks, range(1, most + 1), **options)]
+            heatmaps = [
+                heatmap.copy() for _, heatmap in heatmap_steps(suv.array, clicks, range(1, most + 1), **options)
+            ]
         else:
             heatmaps = [draw_heatmap(suv.array, clicks, **options)]
         plans = read_json(job.input.plans)
         case = preprocess_case(
-            ct.array, suv.array, heatmaps, truth.array, organs, suv.affine,
-            plans=plans, dataset=read_json(job.input.dataset),
+            ct.array,
+            suv.array,
+            heatmaps,
+            truth.array,
+            organs,
+            suv.affine,
+            plans=plans,
+            dataset=read_json(job.input.dataset),
         )
         patch_size = plans["configurations"]["3d_fullres"]["patch_size"]
         save_preprocessed(dict(job.output.items()), *case, patch_size=patch_size)

@@ -28,6 +28,7 @@ def main(job):
             pretrained=job.input.pretrained or None,
             budget_s=60 * budget_min if budget_min else None,
             device="cuda" if on_gpu else "cpu",
+            code=job.params.code,
             workers=max(job.threads - 1, 1) if on_gpu else 0,
         )
         publish(checkpoint, job.output.checkpoint)

@@ -1,0 +1,43 @@
+# install · demo · test · bench · lint · lock · clean. All set-up is done by the first two commands that need it.
+PYTHON ?= python3
+BIN := .venv/bin
+PRESETS := config/config.yaml config/demo.yaml
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: install demo test bench lint format lock clean
+
+install: .venv/installed
+
+# No dependency resolution and no byte-compiling beforehand: the lock has everything, imports compile what they use.
+.venv/installed: requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --no-deps --no-compile -r requirements.lock
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+demo: install
+	$(BIN)/snakemake --profile profiles/demo --configfile $(PRESETS)
+	@echo "The report: results/report.html"
+
+test: install
+	$(BIN)/python -m pytest
+
+bench: install
+	$(BIN)/python -m tests.bench
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/snakemake --lint --configfile $(PRESETS)
+
+format: install
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile rules
+
+lock: install
+	$(BIN)/python envs/write_lock.py
+
+clean:
+	rm -rf results logs benchmarks .snakemake
