@@ -77,7 +77,7 @@ def build_from_autopet(
 
     Raises InputError where the folder is not laid out like this.
     """
-    folder = _folder(folder)
+    folder = existing_folder(folder)
     images, labels = folder / "imagesTr", folder / "labelsTr"
     if not images.is_dir():
         nested = sorted(path.parent.name for path in folder.glob("*/imagesTr"))
@@ -153,9 +153,9 @@ def build_from_nifti(
 
     Raises InputError for a wrong folder, tracer or split and where two studies get one name.
     """
-    folder = _folder(folder)
-    _check_choice("tracer", tracer, TRACERS)
-    _check_choice("split", split, SPLITS)
+    folder = existing_folder(folder)
+    check_choice("tracer", tracer, TRACERS)
+    check_choice("split", split, SPLITS)
     patterns = {**DEFAULT_PATTERNS, **{kind: tuple(given) for kind, given in (patterns or {}).items() if given}}
     cohort = Cohort()
     for path, folders, names in os.walk(folder):
@@ -177,7 +177,7 @@ def build_from_nifti(
             cohort.left.append((shown, "; ".join(trouble)))
             continue
         own_split = split or ("train" if "label" in found else "predict")
-        own_tracer = tracer or _tracer_in(shown, found["pet"])
+        own_tracer = tracer or tracer_in(shown, found["pet"])
         if own_split == "train" and not own_tracer:
             cohort.left.append(
                 (shown, "a training case needs its tracer; give --tracer, or --split test to have it found")
@@ -264,14 +264,16 @@ def summary_text(cohort: Cohort, *, most: int = 20) -> str:
     return "\n".join(lines)
 
 
-def _folder(folder: str | Path) -> Path:
+def existing_folder(folder: str | Path) -> Path:
+    """`folder` as an absolute path; raises InputError if it is none."""
     path = Path(folder).expanduser().absolute()
     if not path.is_dir():
         raise InputError("no such folder" if not path.exists() else "is not a folder", where=folder)
     return path
 
 
-def _check_choice(name: str, value: str | None, choices: tuple[str, ...]) -> None:
+def check_choice(name: str, value: str | None, choices: tuple[str, ...]) -> None:
+    """Raise InputError if `value` is given and not one of `choices`."""
     if value is not None and value not in choices:
         raise InputError(f"{name} {value!r} is not known", mend=f"give one of {', '.join(choices)}")
 
@@ -310,7 +312,7 @@ def _autopet_fields(case: str) -> tuple[str, str, str]:
 
 
 def _click_files(folder: Path, given: str | Path | None) -> dict[str, Path]:
-    folders = [_folder(given)] if given else sorted(path for path in folder.glob("[Cc]licks*") if path.is_dir())
+    folders = [existing_folder(given)] if given else sorted(path for path in folder.glob("[Cc]licks*") if path.is_dir())
     files = {}
     for place in folders:
         for name in sorted(os.listdir(place)):
@@ -326,7 +328,7 @@ def _click_files(folder: Path, given: str | Path | None) -> dict[str, Path]:
 def _organ_files(given: str | Path | None) -> dict[str, Path]:
     if given is None:
         return {}
-    place, files = _folder(given), {}
+    place, files = existing_folder(given), {}
     for name in sorted(os.listdir(place)):
         for ending in ("_organs.nii.gz", "_organs.nii", ".nii.gz", ".nii"):
             if name.endswith(ending):
@@ -412,7 +414,7 @@ def _match_files(names: list[str], patterns: dict[str, tuple[str, ...]]) -> tupl
     return found, trouble
 
 
-def _tracer_in(*texts: str) -> str:
+def tracer_in(*texts: str) -> str:
     """The one tracer that a folder or file name says, else empty."""
     words = {word for text in texts for word in "".join(c if c.isalnum() else " " for c in text.lower()).split()}
     said = words & set(TRACERS)

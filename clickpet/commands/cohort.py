@@ -64,6 +64,22 @@ def nifti(
     _write(cohort, out, relative, force)
 
 
+@app.command()
+def dicom(
+    folder: Folder,
+    tracer: Tracer = None,
+    centre: Centre = None,
+    split: Split = None,
+    out: Out = DEFAULT_TABLE,
+    relative: Relative = False,
+    force: Force = False,
+) -> None:
+    """From a tree of DICOM studies: each PET series, its CT, and its mask (SEG or RTSTRUCT) if there is one."""
+    from clickpet.dicom_cohort import build_from_dicom
+
+    _write(build_from_dicom(folder, tracer=tracer, centre=centre, split=split), out, relative, force)
+
+
 def _write(cohort, out: Path, relative: bool, force: bool) -> None:
     from clickpet.cohort_builder import summary_text, write_table
 
