@@ -79,3 +79,21 @@ def _contradictions(config: dict) -> list[str]:
     if sorted(limits) != limits:
         lines.append(f"config: predict.voxel_limits: {limits} must rise")
     return lines
+
+
+def describe(part: dict | None = None, path: str = "") -> list[str]:
+    """Rows of a Markdown table: key, default and meaning of every config key (config/README.md holds them)."""
+    rows = []
+    for name, sub in (part or schema())["properties"].items():
+        if "properties" in sub:
+            rows.append(f"| **`{path}{name}`** | | {sub['description']} |")
+            rows += describe(sub, f"{path}{name}.")
+        else:
+            values = " or ".join(f"`{value}`" for value in sub.get("enum", []))
+            default = (
+                f"`{yaml.safe_dump(sub['default'], default_flow_style=True).splitlines()[0]}`"
+                if "default" in sub
+                else ""
+            )
+            rows.append(f"| `{path}{name}` | {default} | {sub['description']}{f' ({values})' if values else ''} |")
+    return rows

@@ -1,4 +1,5 @@
 # What every rule file uses: the checked config, the cohort, and lists of its cases.
+import os
 import sys
 
 from clickpet.cohort import FILES, TRACERS, read_cohort
@@ -77,7 +78,7 @@ def tracer_models(wildcards):
 
 def tracers_for(case):
     """Tracers that the models of a case know."""
-    return list(TRACERS) if models_of(case) != "results/models" else TRAINED
+    return MODEL_TRACERS if models_of(case) != "results/models" else TRAINED
 
 
 def folds_for(case):
@@ -108,6 +109,11 @@ def truth_if_any(wildcards):
     return f"results/cases/{wildcards.case}/truth.nii.gz" if STUDIES[wildcards.case].label else []
 
 
+def given_organs_if_any(wildcards):
+    given = config["organs"]["provider"] == "given" and study(wildcards).split == "train"
+    return f"results/cases/{wildcards.case}/organs.nii.gz" if given else []
+
+
 def organs_if_any(wildcards):
     return f"results/cases/{wildcards.case}/organs.nii.gz" if config["organs"]["provider"] != "none" else []
 
@@ -118,9 +124,13 @@ FOLDS = [str(fold) for fold in config["folds"]]
 NUMBERED_FOLDS = [fold for fold in FOLDS if fold != "all"]
 TRAIN, SCORED, CASES = slugs("train"), slugs("train", "test"), list(STUDIES)
 PREDICT_CODE = ["inference", "ensemble", "sliding_window", "network_grid", "body", "mirroring", "model_folder", "network"]
+INTERACTIVE = config["report"]["interactive"]
 CLICK_STEPS = config["evaluate"]["click_steps"]
 PREDICT_OPTIONS = {key: value for key, value in config["predict"].items() if key != "models"}
 TRAINED = [tracer for tracer in TRACERS if slugs("train", tracer=tracer)]
+# imported models may know both tracers or one: what lies in their folder is what there is
+IMPORTED = config["predict"]["models"]
+MODEL_TRACERS = [t for t in TRACERS if os.path.exists(f"{IMPORTED}/{t}/plans.json")] if IMPORTED else TRAINED
 
 
 wildcard_constraints:

@@ -99,3 +99,51 @@ rule list_cohort:
     localrule: True
     script:
         "../scripts/list_cohort.py"
+
+
+rule check_quality:
+    """Look for what is wrong with a study: grid, SUV, HU, coverage, label, clicks, liver level."""
+    input:
+        suv="results/cases/{case}/suv.nii.gz",
+        ct="results/cases/{case}/ct.nii.gz",
+        truth=truth_if_any,
+        organs=given_organs_if_any,
+        clicks="results/cases/{case}/clicks.json",
+    output:
+        quality="results/cases/{case}/quality.json",
+    params:
+        case=lambda wildcards: study(wildcards).case,
+        slug="{case}",
+        tracer=lambda wildcards: study(wildcards).tracer,
+        thresholds=config["quality"],
+        code=code("quality"),
+    log:
+        "logs/check_quality/{case}.log",
+    benchmark:
+        "benchmarks/check_quality/{case}.tsv"
+    conda:
+        "../envs/core.yaml"
+    resources:
+        mem_mb=6000,
+        runtime=20,
+    script:
+        "../scripts/check_quality.py"
+
+
+rule rank_findings:
+    """All findings of the cohort, worst first; a hard one stops the run before anything is trained."""
+    input:
+        quality=expand("results/cases/{case}/quality.json", case=CASES),
+    output:
+        quality="results/quality.tsv",
+    params:
+        code=code("quality"),
+    log:
+        "logs/rank_findings.log",
+    benchmark:
+        "benchmarks/rank_findings/all.tsv"
+    conda:
+        "../envs/core.yaml"
+    localrule: True
+    script:
+        "../scripts/rank_findings.py"

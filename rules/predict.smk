@@ -70,3 +70,32 @@ rule predict_interactive:
         runtime=240,
     script:
         "../scripts/predict_interactive.py"
+
+
+rule calibrate:
+    """Time this machine's forward passes, for predict.mirroring: budget."""
+    input:
+        plans=expand("{models}/{tracer}/plans.json", models=config["predict"]["models"] or "results/models", tracer=MODEL_TRACERS),
+        models=expand(
+            "{models}/{tracer}/fold_{fold}/checkpoint_final.pth",
+            models=config["predict"]["models"] or "results/models",
+            tracer=MODEL_TRACERS,
+            fold=FOLDS[0],
+        ),
+    output:
+        calibration="results/calibration.json",
+        table="results/calibration.tsv",
+    params:
+        code=code("calibrate"),
+    log:
+        "logs/calibrate.log",
+    benchmark:
+        "benchmarks/calibrate/all.tsv"
+    conda:
+        "../envs/deep.yaml"
+    threads: 4
+    resources:
+        mem_mb=16000,
+        runtime=60,
+    script:
+        "../scripts/calibrate.py"

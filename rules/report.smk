@@ -1,0 +1,114 @@
+# What a reader gets: figures, provenance and one self-contained page. Paper, section 3.
+
+
+rule draw_case_figure:
+    """MIP of a case with truth, prediction, missed and false lesions and the clicks."""
+    input:
+        suv="results/cases/{case}/suv.nii.gz",
+        lesions="results/cases/{case}/lesions.nii.gz",
+        clicks="results/cases/{case}/clicks.json",
+        truth=truth_if_any,
+    output:
+        picture="results/cases/{case}/mip_overlay.png",
+    params:
+        title=lambda wildcards: study(wildcards).case,
+        spacing_mm=config["tracer"]["spacing_mm"],
+        code=code("case_figure", "mip"),
+    log:
+        "logs/draw_case_figure/{case}.log",
+    benchmark:
+        "benchmarks/draw_case_figure/{case}.tsv"
+    conda:
+        "../envs/core.yaml"
+    resources:
+        mem_mb=6000,
+        runtime=20,
+    script:
+        "../scripts/draw_case_figure.py"
+
+
+rule draw_figures:
+    """The figures of the results section."""
+    input:
+        scores="results/scores.tsv",
+        interactive="results/interactive.tsv" if INTERACTIVE else [],
+        lesion_tables=expand("results/cases/{case}/lesion_scores.csv", case=SCORED),
+        training=expand("results/models/{tracer}/fold_{fold}/training.json", tracer=TRAINED, fold=FOLDS),
+        tracer_training=expand(
+            "results/models/tracer/fold_{fold}/training.json", fold=FOLDS if len(TRAINED) > 1 else []
+        ),
+    output:
+        interactive_curves="results/figures/interactive_curves.png",
+        training_curves="results/figures/training_curves.png",
+        dice_by_case="results/figures/dice_by_case.png",
+        bland_altman_tmtv="results/figures/bland_altman_tmtv.png",
+        sensitivity_by_volume="results/figures/sensitivity_by_volume.png",
+    params:
+        seed=config["seed"],
+        code=code("figures"),
+    log:
+        "logs/draw_figures.log",
+    benchmark:
+        "benchmarks/draw_figures/all.tsv"
+    conda:
+        "../envs/core.yaml"
+    localrule: True
+    script:
+        "../scripts/draw_figures.py"
+
+
+rule write_provenance:
+    """Config, versions, seeds, hashes and what the jobs took, as JSON and as an RO-Crate."""
+    input:
+        cohort="results/cohort.tsv",
+        scores="results/scores.tsv",
+        summary="results/summary.tsv",
+    output:
+        provenance="results/provenance.json",
+        ro_crate="results/ro-crate-metadata.json",
+    params:
+        config=config,
+        code=code("provenance", "crate"),
+    log:
+        "logs/write_provenance.log",
+    benchmark:
+        "benchmarks/write_provenance/all.tsv"
+    conda:
+        "../envs/deep.yaml"
+    localrule: True
+    script:
+        "../scripts/write_provenance.py"
+
+
+rule write_report:
+    """One page that tells what was done and what came out; works offline."""
+    input:
+        cohort="results/cohort.tsv",
+        quality="results/quality.tsv",
+        scores="results/scores.tsv",
+        summary="results/summary.tsv",
+        interactive="results/interactive.tsv" if INTERACTIVE else [],
+        interactive_summary="results/interactive_summary.tsv" if INTERACTIVE else [],
+        accuracy="results/models/tracer/accuracy.json",
+        figures=rules.draw_figures.output,
+        case_pictures=expand("results/cases/{case}/mip_overlay.png", case=SCORED),
+        case_json=expand("results/cases/{case}/case.json", case=CASES),
+        truth_json=expand("results/cases/{case}/truth.json", case=SCORED),
+        predictions=expand("results/cases/{case}/prediction.json", case=SCORED),
+        provenance="results/provenance.json",
+    output:
+        report="results/report.html",
+    params:
+        config=config,
+        cases=[labels_of(case) for case in CASES],
+        worst_cases=config["report"]["worst_cases"],
+        code=code("report"),
+    log:
+        "logs/write_report.log",
+    benchmark:
+        "benchmarks/write_report/all.tsv"
+    conda:
+        "../envs/core.yaml"
+    localrule: True
+    script:
+        "../scripts/write_report.py"

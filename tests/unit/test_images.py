@@ -1,0 +1,115 @@
+import gzip
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from clickpet.errors import InputError
+from clickpet.images import Image, read_image, resample, same_grid, voxel_volume_ml, write_image
+
+AFFINE = np.array([[-2.0, 0, 0, 30], [0, 3.0, 0, -20], [0, 0, 4.0, 5], [0, 0, 0, 1]])
+
+
+@pytest.fixture
+def array():
+    return np.random.default_rng(0).normal(size=(5, 6, 7)).astype(np.float32)
+
+
+@pytest.mark.parametrize("suffix", [".nii", ".nii.gz", ".mha", ".nrrd"])
+def test_what_is_written_is_read(tmp_path, array, suffix):
+    write_image(tmp_path / f"a{suffix}", array, AFFINE)
+    image = read_image(tmp_path / f"a{suffix}")
+    np.testing.assert_array_equal(image.array, array)
+    np.testing.assert_allclose(image.affine, AFFINE, atol=1e-6)
+    assert image.spacing_mm == pytest.approx((2, 3, 4))
+
+
+def test_the_same_array_gives_the_same_bytes(tmp_path, array):
+    for name in ("a.nii.gz", "b.nii.gz"):
+        write_image(tmp_path / name, array, AFFINE)
+    assert (tmp_path / "a.nii.gz").read_bytes() == (tmp_path / "b.nii.gz").read_bytes()
+
+
+def test_bool_is_written_as_uint8(tmp_path, array):
+    write_image(tmp_path / "a.nii.gz", array > 0, AFFINE)
+    image = read_image(tmp_path / "a.nii.gz")
+    assert image.array.dtype == np.uint8
+    np.testing.assert_array_equal(image.array, array > 0)
+
+
+def test_slope_and_intercept_are_applied(tmp_path):
+    file = nib.Nifti1Image(np.arange(8, dtype=np.int16).reshape(2, 2, 2), AFFINE)
+    file.header.set_slope_inter(0.5, -1)
+    nib.save(file, tmp_path / "a.nii.gz")
+    stored = np.asarray(nib.load(tmp_path / "a.nii.gz").dataobj)
+    image = read_image(tmp_path / "a.nii.gz")
+    assert image.array.dtype == np.float32
+    np.testing.assert_allclose(image.array, stored)
+
+
+def _truncate(path):
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda path: path.unlink(), "no such file"),
+        (_truncate, "cannot be read"),
+        (lambda path: path.write_bytes(b"not an image"), "cannot be read"),
+        (lambda path: path.write_bytes(gzip.compress(b"not an image" * 100)), "cannot be read"),
+        (lambda path: path.write_bytes(b""), "cannot be read"),
+        (lambda path: nib.save(nib.Nifti1Image(np.zeros((2, 2, 2, 3)), AFFINE), path), "axes"),
+        (lambda path: nib.save(nib.Nifti1Image(np.zeros((2, 2)), AFFINE), path), "axes"),
+    ],
+)
+def test_broken_files_are_named_in_one_line(tmp_path, array, damage, message):
+    path = tmp_path / "a  b.nii.gz"
+    write_image(path, array, AFFINE)
+    damage(path)
+    with pytest.raises(InputError, match=message) as error:
+        read_image(path)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_grids_are_the_same_within_a_twentieth_of_a_voxel():
+    moved = AFFINE.copy()
+    moved[0, 3] += 0.09
+    assert same_grid((5, 6, 7), AFFINE, (5, 6, 7), moved)
+    moved[0, 3] += 0.02
+    assert not same_grid((5, 6, 7), AFFINE, (5, 6, 7), moved)
+    assert not same_grid((5, 6, 7), AFFINE, (5, 6, 8), AFFINE)
+
+
+def test_resampling_onto_its_own_grid_changes_nothing(array):
+    np.testing.assert_allclose(resample(Image(array, AFFINE), array.shape, AFFINE), array, atol=1e-6)
+
+
+def test_linear_resampling_reproduces_a_linear_field():
+    x, y, z = np.meshgrid(*map(np.arange, (8, 9, 10)), indexing="ij")
+    world = np.einsum("ij,jxyz->ixyz", AFFINE[:3, :3], np.stack([x, y, z])) + AFFINE[:3, 3, None, None, None]
+    field = world[0] + 2 * world[1] - world[2]
+    finer = AFFINE @ np.diag([0.5, 0.5, 0.5, 1])
+    result = resample(Image(field.astype(np.float32), AFFINE), (13, 15, 17), finer)
+    i, j, k = np.meshgrid(*map(np.arange, (13, 15, 17)), indexing="ij")
+    world = np.einsum("ij,jxyz->ixyz", finer[:3, :3], np.stack([i, j, k])) + finer[:3, 3, None, None, None]
+    np.testing.assert_allclose(result, world[0] + 2 * world[1] - world[2], atol=1e-4)
+
+
+def test_outside_the_field_of_view_is_the_given_value(array):
+    far = AFFINE.copy()
+    far[:3, 3] += 1000
+    assert np.all(resample(Image(array, AFFINE), (3, 3, 3), far, outside=-1024) == -1024)
+
+
+def test_nearest_keeps_labels_and_type(array):
+    labels = (array > 0).astype(np.uint8) * 7
+    result = resample(Image(labels, AFFINE), (10, 12, 14), AFFINE @ np.diag([0.5, 0.5, 0.5, 1]), order="nearest")
+    assert result.dtype == np.uint8
+    assert set(np.unique(result)) <= {0, 7}
+
+
+def test_voxel_volume():
+    assert voxel_volume_ml(AFFINE) == pytest.approx(0.024)
