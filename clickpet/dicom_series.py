@@ -15,15 +15,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 import pydicom
 from pydicom.errors import InvalidDicomError
-from pydicom.uid import UID
 
-from clickpet import suv
+from clickpet.dicom_stack import read_series
+from clickpet.dicom_values import codes, header_integer, header_text, header_value, header_values, header_vector
 from clickpet.errors import InputError
 from clickpet.images import Image
+from clickpet.suv import suv_factor
+from clickpet.suv_header import ENHANCED_PET, READ_TAGS
 
 CT_STORAGE = "1.2.840.10008.5.1.4.1.1.2"
 PET_STORAGE = "1.2.840.10008.5.1.4.1.1.128"
@@ -32,21 +33,10 @@ RTSTRUCT_STORAGE = "1.2.840.10008.5.1.4.1.1.481.3"
 _ENHANCED_CT = ("1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2")
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 
-#: Gaps between slices may differ by this part of the median gap; the mean is the spacing then.
-EVEN_GAPS = 0.1
-#: From this many median gaps on, a gap means that a slice is missing; gaps between the two are resampled.
-MISSING_GAP = 1.5
-#: Slices nearer to each other than this part of the median gap lie at one position.
-SAME_POSITION = 0.02
-#: Largest angle (cosine) between orientations that count as parallel, and between stack and slice normal.
-_PARALLEL = np.cos(np.deg2rad(0.1))
-_UPRIGHT = np.cos(np.deg2rad(0.5))
 #: A series with fewer slices is no volume.
 FEWEST_SLICES = 5
 #: A PET series that covers less than this part of the longest one is an extra bed, not a rival.
 EXTRA_BED = 0.6
-#: CT value that stands for "outside the field of view".
-AIR_HU = -1024.0
 _DAMAGED = "DAMAGED"
 
 _KEYWORDS = (
@@ -74,7 +64,7 @@ _KEYWORDS = (
     "PixelPaddingValue",
     "PixelPaddingRangeLimit",
 )
-_TAGS = [*suv.READ_TAGS, *[pydicom.datadict.tag_for_keyword(keyword) for keyword in _KEYWORDS]]
+_TAGS = [*READ_TAGS, *[pydicom.datadict.tag_for_keyword(keyword) for keyword in _KEYWORDS]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,7 +193,7 @@ def load_ct(source: str | Path | Series) -> Image:
     PET too, the CT that belongs to it is taken. Raises InputError where no CT or more than one fits, for missing,
     doubled or tilted slices and for files that cannot be decoded.
     """
-    return read_series(_pick(source, "CT"))[0]
+    return read_series(pick_series(source, "CT"))[0]
 
 
 def load_suv(source: str | Path | Series, *, timing: str = "series") -> tuple[Image, dict[str, Any]]:
@@ -212,28 +202,10 @@ def load_suv(source: str | Path | Series, *, timing: str = "series") -> tuple[Im
     source, errors : as in `load_ct`;  timing : see `clickpet.suv.suv_factor`.
     The record adds to that of `SuvAudit.to_dict` a "geometry" section (gaps, doubled slices, resampling).
     """
-    series = _pick(source, "PT")
-    audit = suv.suv_factor(series.headers, timing=timing, where=_where(source, series))
+    series = pick_series(source, "PT")
+    audit = suv_factor(series.headers, timing=timing, where=_where(source, series))
     image, geometry = read_series(series, factors=audit.factors)
     return image, {**audit.to_dict(), "geometry": geometry}
-
-
-def read_series(series: Series, *, factors: np.ndarray | None = None) -> tuple[Image, dict[str, Any]]:
-    """The volume of a series, pixels rescaled by each slice's own slope and intercept, and a record of its geometry.
-
-    factors : (slices,) in the order of `series.files`, multiplied into each slice.
-    Gaps that differ by less than EVEN_GAPS of the median give the mean as spacing; larger differences are resampled
-    (linear) to even slices; MISSING_GAP medians and more raise InputError.
-    """
-    stack = stack_slices(series)
-    factors = np.ones(series.slices) if factors is None else np.asarray(factors, float)
-    volume = np.empty(stack.shape, np.float32)
-    for z, index in enumerate(stack.order):
-        volume[:, :, z] = _slice_values(series, index, float(factors[index])).T
-    if stack.positions_mm is not None:
-        volume = _evened(volume, stack.positions_mm)
-    array, affine = _to_las(volume, stack.affine)
-    return Image(array, affine), stack.record
 
 
 # --- Finding -------------------------------------------------------------------------------------------------------
@@ -267,19 +239,19 @@ def _read_header(file: Path) -> pydicom.Dataset | None:
         header = pydicom.Dataset()
         header.Modality = _DAMAGED
         return header
-    if not _text(header, "SOPClassUID") or not _text(header, "SeriesInstanceUID"):
+    if not header_text(header, "SOPClassUID") or not header_text(header, "SeriesInstanceUID"):
         return None
     return header
 
 
 def _group(header: pydicom.Dataset, file: Path) -> tuple[str, ...]:
-    if _text(header, "Modality") == _DAMAGED:
+    if header_text(header, "Modality") == _DAMAGED:
         return (_DAMAGED, str(file))
     flavour = "localizer" if _is_localizer(header) else ""
     return (
-        _text(header, "StudyInstanceUID"),
-        _text(header, "SeriesInstanceUID"),
-        _text(header, "SOPClassUID"),
+        header_text(header, "StudyInstanceUID"),
+        header_text(header, "SeriesInstanceUID"),
+        header_text(header, "SOPClassUID"),
         flavour,
     )
 
@@ -287,35 +259,35 @@ def _group(header: pydicom.Dataset, file: Path) -> tuple[str, ...]:
 def _series(members: list[tuple[Path, pydicom.Dataset]]) -> Series:
     headers = tuple(header for _, header in members)
     first = headers[0]
-    modality = re.sub(r"[^A-Z0-9_]", "", _text(first, "Modality").upper())[:16] or "unknown"
-    corrections = [suv._codes(_value(header, "CorrectedImage")) for header in headers]
-    sop_class = _text(first, "SOPClassUID")
+    modality = re.sub(r"[^A-Z0-9_]", "", header_text(first, "Modality").upper())[:16] or "unknown"
+    corrections = [codes(header_value(header, "CorrectedImage")) for header in headers]
+    sop_class = header_text(first, "SOPClassUID")
     return Series(
         modality=modality,
         files=tuple(file for file, _ in members),
         headers=headers,
-        number=_integer(first, "SeriesNumber"),
+        number=header_integer(first, "SeriesNumber"),
         unfit=_unfit(headers, modality, sop_class),
         attenuation_corrected=all("ATTN" in codes for codes in corrections) if all(corrections) else None,
         extent_mm=_extent_mm(headers),
         sop_class=sop_class,
-        patient=hashlib.sha256(_text(first, "PatientID").encode()).hexdigest()[:16],
-        study=_text(first, "StudyInstanceUID"),
-        frame_of_reference=_text(first, "FrameOfReferenceUID"),
-        description=_text(first, "SeriesDescription"),
+        patient=hashlib.sha256(header_text(first, "PatientID").encode()).hexdigest()[:16],
+        study=header_text(first, "StudyInstanceUID"),
+        frame_of_reference=header_text(first, "FrameOfReferenceUID"),
+        description=header_text(first, "SeriesDescription"),
     )
 
 
 def _unfit(headers: tuple[pydicom.Dataset, ...], modality: str, sop_class: str) -> str | None:
     first = headers[0]
-    image_type = {str(part).upper() for part in _many(first, "ImageType")}
+    image_type = {str(part).upper() for part in header_values(first, "ImageType")}
     if sop_class.startswith(_SECONDARY_CAPTURE):
         return "secondary capture"
     if modality == _DAMAGED:
         return "a damaged DICOM file"
     if modality not in ("PT", "CT"):
         return f"not needed ({modality})"
-    if sop_class in (*suv.ENHANCED_PET, *_ENHANCED_CT):
+    if sop_class in (*ENHANCED_PET, *_ENHANCED_CT):
         return "enhanced (multi-frame) object, not supported"
     if sop_class not in (CT_STORAGE, PET_STORAGE):
         return "not an image of slices"
@@ -323,7 +295,7 @@ def _unfit(headers: tuple[pydicom.Dataset, ...], modality: str, sop_class: str) 
         return "localizer"
     if image_type & {"MIP", "PROJECTION IMAGE", "MAXIMUM_INTENSITY", "VOLUME_RENDERING", "SCREEN SAVE"}:
         return "projection"
-    kind = _many(first, "SeriesType")
+    kind = header_values(first, "SeriesType")
     if modality == "PT" and kind and str(kind[0]).upper() in ("DYNAMIC", "GATED"):
         return "dynamic or gated series"
     if len(headers) < FEWEST_SLICES:
@@ -332,13 +304,15 @@ def _unfit(headers: tuple[pydicom.Dataset, ...], modality: str, sop_class: str) 
 
 
 def _is_localizer(header: pydicom.Dataset) -> bool:
-    return bool({str(part).upper() for part in _many(header, "ImageType")} & {"LOCALIZER", "SCOUT"})
+    return bool({str(part).upper() for part in header_values(header, "ImageType")} & {"LOCALIZER", "SCOUT"})
 
 
 def _extent_mm(headers: tuple[pydicom.Dataset, ...]) -> tuple[float, float] | None:
     normal = _normal(headers[0])
     places = [
-        np.dot(place, normal) for header in headers if (place := _vector(header, "ImagePositionPatient", 3)) is not None
+        np.dot(place, normal)
+        for header in headers
+        if (place := header_vector(header, "ImagePositionPatient", 3)) is not None
     ]
     return (float(min(places)), float(max(places))) if normal is not None and places else None
 
@@ -346,7 +320,7 @@ def _extent_mm(headers: tuple[pydicom.Dataset, ...]) -> tuple[float, float] | No
 # --- Choosing ------------------------------------------------------------------------------------------------------
 
 
-def _pick(source: str | Path | Series, modality: str) -> Series:
+def pick_series(source: str | Path | Series, modality: str) -> Series:
     """The series of `modality` that `source` means."""
     if isinstance(source, Series):
         if source.modality != modality:
@@ -474,7 +448,7 @@ def _overlap_mm(series: Series, other: Series) -> float:
 
 def _kernel(series: Series) -> str:
     """The reconstruction kernel as a short code, or "" (free text is not passed on)."""
-    parts = _many(series.headers[0], "ConvolutionKernel")
+    parts = header_values(series.headers[0], "ConvolutionKernel")
     text = str(parts[0]).strip().upper() if parts else ""
     return text if re.fullmatch(r"[A-Z0-9_+/ ]{1,12}", text) else ""
 
@@ -494,308 +468,6 @@ def _where(source: str | Path | Series, series: Series) -> object:
     return series.folder if isinstance(source, Series) else source
 
 
-# --- Geometry ------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class Stack:
-    """Slices of a series in space, as they are stored.
-
-    order : indices into `series.files`, along the slice normal.  shape : (columns, rows, slices).
-    affine : (column, row, slice) index to RAS+ mm.  positions_mm : (slices,) along the normal where the slices have to
-    be resampled to even gaps, else None.  record : what was found, for the audit.
-    """
-
-    order: list[int]
-    shape: tuple[int, int, int]
-    affine: np.ndarray
-    positions_mm: np.ndarray | None
-    record: dict[str, Any]
-
-    @property
-    def las_affine(self) -> np.ndarray:
-        """The affine of the volume that `read_series` makes."""
-        return _to_las(np.empty(self.shape, bool), self.affine)[1]
-
-    def from_las(self, array: np.ndarray) -> np.ndarray:
-        """An array on the grid of `read_series` back in stored order (column, row, slice)."""
-        there = nib.orientations.ornt_transform(
-            nib.orientations.axcodes2ornt("LAS"), nib.orientations.io_orientation(self.affine)
-        )
-        return nib.orientations.apply_orientation(array, there)
-
-
-def stack_slices(series: Series) -> Stack:
-    """Order the slices of a series and check that they make a volume; InputError where they do not."""
-    headers, where = series.headers, series.folder
-    normal, rows, columns = _common_plane(series)
-    origins = np.array([_needed_vector(series, index, "ImagePositionPatient", 3) for index in range(series.slices)])
-    places = origins @ normal
-    order = [int(index) for index in np.argsort(places, kind="stable")]
-    order, dropped = _without_doubles(series, order, places)
-    if len(order) < 2:
-        raise InputError("has only one slice position", where=where, mend="give the whole series")
-    gaps = np.diff(places[order])
-    median = float(np.median(gaps))
-    _refuse_missing(series, order, places, gaps, median)
-    origins, places = origins[order], places[order]
-    _refuse_tilt(origins, normal, where)
-    spacing = (places[-1] - places[0]) / (len(order) - 1)
-    uneven = float(np.abs(gaps - median).max() / median)
-    record = {
-        "slices": len(order),
-        "slice_gaps_mm": [round(float(edge), 4) for edge in (gaps.min(), gaps.max())],
-        "slice_spacing_mm": round(float(spacing), 6),
-        "off_even_mm": round(float(np.abs(places - (places[0] + spacing * np.arange(len(order)))).max()), 4),
-        "doubled_slices_dropped": dropped,
-        "resampled_to_even_slices": uneven > EVEN_GAPS,
-    }
-    positions = places - places[0] if uneven > EVEN_GAPS else None
-    pitch = [float(edge) for edge in _needed_vector(series, order[0], "PixelSpacing", 2)]
-    if min(pitch) <= 0:
-        raise InputError(
-            "PixelSpacing (0028,0030) is not positive", where=series.files[order[0]], mend="mend the header"
-        )
-    orientation = _needed_vector(series, order[0], "ImageOrientationPatient", 6)
-    affine = np.eye(4)
-    affine[:3, 0] = orientation[:3] * pitch[1]
-    affine[:3, 1] = orientation[3:] * pitch[0]
-    affine[:3, 2] = normal * spacing
-    affine[:3, 3] = origins[0]
-    affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
-    _refuse_incomplete(headers, len(order), where)
-    return Stack(order, (columns, rows, len(order)), affine, positions, record)
-
-
-def _common_plane(series: Series) -> tuple[np.ndarray, int, int]:
-    """Slice normal (LPS), rows and columns, the same in every slice."""
-    first = _needed_vector(series, 0, "ImageOrientationPatient", 6)
-    lengths = np.linalg.norm(first.reshape(2, 3), axis=1)
-    if np.any(np.abs(lengths - 1) > 1e-3) or abs(np.dot(first[:3], first[3:])) > 1e-3:
-        raise InputError(
-            "ImageOrientationPatient (0020,0037) is no pair of perpendicular directions",
-            where=series.files[0],
-            mend="mend the header or export the series again",
-        )
-    pitch = _needed_vector(series, 0, "PixelSpacing", 2)
-    for index, header in enumerate(series.headers):
-        own = _needed_vector(series, index, "ImageOrientationPatient", 6)
-        if np.dot(own[:3], first[:3]) < _PARALLEL or np.dot(own[3:], first[3:]) < _PARALLEL:
-            raise InputError(
-                "is not parallel to the other slices (ImageOrientationPatient (0020,0037))",
-                where=series.files[index],
-                mend="remove it, or give the folder of an axial series",
-            )
-        same_size = (header.get("Rows"), header.get("Columns")) == (
-            series.headers[0].get("Rows"),
-            series.headers[0].get("Columns"),
-        )
-        if not same_size or np.any(np.abs(_needed_vector(series, index, "PixelSpacing", 2) - pitch) > 1e-3):
-            raise InputError(
-                "has another matrix or pixel size than the other slices (Rows, Columns, PixelSpacing)",
-                where=series.files[index],
-                mend="give the folder of one reconstruction",
-            )
-        if (_integer(header, "NumberOfFrames") or 1) > 1:
-            raise InputError(
-                "holds several frames (NumberOfFrames (0028,0008)), which is not supported",
-                where=series.files[index],
-                mend="export one file per slice",
-            )
-    normal = np.cross(first[:3], first[3:])
-    return normal / np.linalg.norm(normal), int(series.headers[0].Rows), int(series.headers[0].Columns)
-
-
-def _without_doubles(series: Series, order: list[int], places: np.ndarray) -> tuple[list[int], int]:
-    """Drop slices that repeat another one exactly; two different slices at one position are an error."""
-    gaps = np.diff(places[order])
-    apart = gaps[gaps > 1e-3]
-    closest = SAME_POSITION * float(np.median(apart)) if apart.size else 1e-3
-    kept, dropped = [order[0]], 0
-    for index in order[1:]:
-        if places[index] - places[kept[-1]] > closest:
-            kept.append(index)
-        elif _same_pixels(series, index, kept[-1]):
-            dropped += 1
-        else:
-            raise InputError(
-                f"lies at the same position as {series.files[kept[-1]].name} but shows something else",
-                where=series.files[index],
-                mend="the series is dynamic or mixes two reconstructions; give the folder of one",
-            )
-    return kept, dropped
-
-
-def _same_pixels(series: Series, index: int, other: int) -> bool:
-    scales = [
-        tuple(_value(series.headers[which], keyword) for keyword in ("RescaleSlope", "RescaleIntercept"))
-        for which in (index, other)
-    ]
-    return scales[0] == scales[1] and np.array_equal(_pixels(series.files[index]), _pixels(series.files[other]))
-
-
-def _refuse_missing(series: Series, order: list[int], places: np.ndarray, gaps: np.ndarray, median: float) -> None:
-    wide = np.flatnonzero(gaps >= MISSING_GAP * median)
-    if wide.size == 0:
-        return
-    missing = int(np.sum(np.round(gaps[wide] / median) - 1).clip(min=1))
-    first = int(wide[0])
-    raise InputError(
-        f"about {missing} slice{'s are' if missing != 1 else ' is'} missing: {gaps[first]:.1f} mm lie between "
-        f"{series.files[order[first]].name} and {series.files[order[first + 1]].name}, elsewhere {median:.1f} mm",
-        where=series.folder,
-        mend="export the whole series again",
-    )
-
-
-def _refuse_incomplete(headers: tuple[pydicom.Dataset, ...], slices: int, where: object) -> None:
-    announced = _integer(headers[0], "NumberOfSlices")
-    if announced and _text(headers[0], "Modality") == "PT" and slices < announced:
-        raise InputError(
-            f"has {slices} of the {announced} slices that NumberOfSlices (0054,0081) announces",
-            where=where,
-            mend="export the whole series again",
-        )
-
-
-def _refuse_tilt(origins: np.ndarray, normal: np.ndarray, where: object) -> None:
-    along = origins[-1] - origins[0]
-    if np.dot(along, normal) < _UPRIGHT * np.linalg.norm(along):
-        raise InputError(
-            "its slices are stacked askew (a tilted gantry), which is not supported",
-            where=where,
-            mend="export it reformatted without tilt",
-        )
-    step = along / (np.dot(along, normal))
-    sideways = origins - origins[0] - np.outer((origins - origins[0]) @ normal, step)
-    if np.abs(sideways).max() > 1.0:
-        raise InputError(
-            f"its slices are shifted against each other by up to {np.abs(sideways).max():.1f} mm",
-            where=where,
-            mend="give the folder of one reconstruction",
-        )
-
-
-def _evened(volume: np.ndarray, positions_mm: np.ndarray) -> np.ndarray:
-    """Linear interpolation along the last axis from `positions_mm` to as many even positions."""
-    slices = len(positions_mm)
-    wanted = np.linspace(positions_mm[0], positions_mm[-1], slices)
-    below = np.clip(np.searchsorted(positions_mm, wanted, side="right") - 1, 0, slices - 2)
-    share = ((wanted - positions_mm[below]) / (positions_mm[below + 1] - positions_mm[below])).astype(np.float32)
-    return volume[:, :, below] * (1 - share) + volume[:, :, below + 1] * share
-
-
-def _to_las(array: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Flip and swap axes (no interpolation) so that they run towards left, anterior and superior."""
-    there = nib.orientations.ornt_transform(
-        nib.orientations.io_orientation(affine), nib.orientations.axcodes2ornt("LAS")
-    )
-    turned = nib.orientations.apply_orientation(array, there)
-    return np.ascontiguousarray(turned), affine @ nib.orientations.inv_ornt_aff(there, array.shape)
-
-
-# --- Pixels --------------------------------------------------------------------------------------------------------
-
-
-def _slice_values(series: Series, index: int, factor: float) -> np.ndarray:
-    """Rescaled pixels (rows, columns), float32."""
-    header, file = series.headers[index], series.files[index]
-    slope, intercept = (_number(header, keyword) for keyword in ("RescaleSlope", "RescaleIntercept"))
-    if slope is None or not np.isfinite(slope) or slope == 0:
-        raise InputError("RescaleSlope (0028,1053) is missing or 0", where=file, mend="export the series again")
-    if intercept is None:
-        intercept = 0.0
-    pixels = _pixels(file)
-    if pixels.shape != (int(header.Rows), int(header.Columns)):
-        raise InputError("its pixels are no grey-value slice", where=file, mend="give a series of grey-value slices")
-    values = pixels.astype(np.float32) * np.float32(slope * factor) + np.float32(intercept * factor)
-    if series.modality == "CT":
-        padding = _number(header, "PixelPaddingValue")
-        if padding is not None:
-            limit = _number(header, "PixelPaddingRangeLimit")
-            edges = sorted((padding, padding if limit is None else limit))
-            values[(pixels >= edges[0]) & (pixels <= edges[1])] = AIR_HU
-    return values
-
-
-def _pixels(file: Path) -> np.ndarray:
-    """Stored pixel values; whatever transfer syntax pydicom and its plug-ins decode."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            dataset = pydicom.dcmread(file, force=True)
-            return dataset.pixel_array
-    except Exception as error:  # decoders raise whatever they like
-        syntax = ""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            try:
-                syntax = UID(
-                    pydicom.dcmread(file, stop_before_pixels=True, force=True).file_meta.TransferSyntaxUID
-                ).name
-            except (OSError, EOFError, ValueError, AttributeError):
-                syntax = "unknown transfer syntax"
-        raise InputError(
-            f"its pixels cannot be decoded ({syntax}, {type(error).__name__})",
-            where=file,
-            mend="copy the file again, or export the series uncompressed",
-        ) from None
-
-
-# --- Reading values ------------------------------------------------------------------------------------------------
-
-
-def _value(header: pydicom.Dataset, keyword: str) -> Any:
-    try:
-        return header.get(keyword)
-    except (ValueError, TypeError, NotImplementedError, AttributeError):
-        return None
-
-
-def _text(header: pydicom.Dataset, keyword: str) -> str:
-    value = _value(header, keyword)
-    return "" if value is None else str(value).strip()
-
-
-def _many(header: pydicom.Dataset, keyword: str) -> list[Any]:
-    value = _value(header, keyword)
-    if value is None or value == "":
-        return []
-    return [value] if isinstance(value, str) else list(value)
-
-
-def _integer(header: pydicom.Dataset, keyword: str) -> int | None:
-    number = _number(header, keyword)
-    return None if number is None or not np.isfinite(number) else int(number)
-
-
-def _number(header: pydicom.Dataset, keyword: str) -> float | None:
-    try:
-        return float(str(_value(header, keyword)))
-    except ValueError:
-        return None
-
-
-def _vector(header: pydicom.Dataset, keyword: str, length: int) -> np.ndarray | None:
-    try:
-        values = np.array([float(part) for part in _many(header, keyword)])
-    except (TypeError, ValueError):
-        return None
-    return values if values.shape == (length,) and np.all(np.isfinite(values)) else None
-
-
-def _needed_vector(series: Series, index: int, keyword: str, length: int) -> np.ndarray:
-    values = _vector(series.headers[index], keyword, length)
-    if values is None:
-        tag = pydicom.datadict.tag_for_keyword(keyword)
-        raise InputError(
-            f"{keyword} ({tag >> 16:04x},{tag & 0xFFFF:04x}) is missing or unreadable",
-            where=series.files[index],
-            mend="export the series again",
-        )
-    return values
-
-
 def _normal(header: pydicom.Dataset) -> np.ndarray | None:
-    orientation = _vector(header, "ImageOrientationPatient", 6)
+    orientation = header_vector(header, "ImageOrientationPatient", 6)
     return None if orientation is None else np.cross(orientation[:3], orientation[3:])

@@ -8,82 +8,22 @@ IBSI manual of SUV computation with its digital reference objects. Identifying a
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from clickpet.dicom_times import DAY_S, Moment, clock_time, date_time, day_number, gap_s, seconds_of_day
+from clickpet.dicom_values import number_of
 from clickpet.errors import InputError
+from clickpet.suv_header import PRIVATE_TAGS, Header, SeriesHeader, SliceHeader, label
 
-#: A dose below this is taken to be in MBq (DICOM wants Bq; 10 kBq is far below any injection).
-DOSE_IS_MBQ_BELOW = 1e4
-#: A weight of this or more is taken to be in grams (DICOM wants kg), a height above 3 in centimetres (DICOM: m).
-WEIGHT_IS_GRAMS_FROM = 1000.0
-HEIGHT_IS_CM_ABOVE = 3.0
-DAY_S = 86400.0
 #: Longest uptake that is believed for short-lived nuclides, and in half-lives for long-lived ones (Zr-89, I-124).
 LONGEST_UPTAKE_S = 12 * 3600.0
 LONGEST_UPTAKE_HALF_LIVES = 5.0
 #: Disagreement of the header's own clocks that is worth a warning.
 CLOCK_WARNING_S = 60.0
-
-ENHANCED_PET = ("1.2.840.10008.5.1.4.1.1.130", "1.2.840.10008.5.1.4.1.1.128.1")
-
-#: Attributes of the image, by DICOM keyword.
-TAGS = {
-    "SOPClassUID": (0x0008, 0x0016),
-    "SeriesDate": (0x0008, 0x0021),
-    "AcquisitionDate": (0x0008, 0x0022),
-    "AcquisitionDateTime": (0x0008, 0x002A),
-    "SeriesTime": (0x0008, 0x0031),
-    "AcquisitionTime": (0x0008, 0x0032),
-    "Modality": (0x0008, 0x0060),
-    "Manufacturer": (0x0008, 0x0070),
-    "TimezoneOffsetFromUTC": (0x0008, 0x0201),
-    "PatientSex": (0x0010, 0x0040),
-    "PatientSize": (0x0010, 0x1020),
-    "PatientWeight": (0x0010, 0x1030),
-    "ActualFrameDuration": (0x0018, 0x1242),
-    "CorrectedImage": (0x0028, 0x0051),
-    "Units": (0x0054, 0x1001),
-    "SUVType": (0x0054, 0x1006),
-    "AttenuationCorrectionMethod": (0x0054, 0x1101),
-    "DecayCorrection": (0x0054, 0x1102),
-    "FrameReferenceTime": (0x0054, 0x1300),
-}
-RADIOPHARMACEUTICAL = (0x0054, 0x0016)
-#: Attributes of the one item of RadiopharmaceuticalInformationSequence.
-INJECTION_TAGS = {
-    "RadiopharmaceuticalStartTime": (0x0018, 0x1072),
-    "RadionuclideTotalDose": (0x0018, 0x1074),
-    "RadionuclideHalfLife": (0x0018, 0x1075),
-    "RadiopharmaceuticalStartDateTime": (0x0018, 0x1078),
-}
-#: Vendors' private attributes: name -> (group, private creator, element in the creator's block).
-PRIVATE_TAGS = {
-    "GEDecayCorrectionDateTime": (0x0009, "GEMS_PETD_01", 0x0D),
-    "SiemensDecayCorrectionDateTime": (0x0071, "SIEMENS MED PT", 0x22),
-    "PhilipsSUVScaleFactor": (0x7053, "Philips PET Private Group", 0x00),
-    "PhilipsActivityScaleFactor": (0x7053, "Philips PET Private Group", 0x09),
-}
-_PRIVATE_BLOCKS = range(0x10, 0x14)
-_MAPPING_ALIASES = {
-    "GEDecayCorrectionDateTime": ("GEPrivatePostInjectionDateTime",),
-    "PhilipsSUVScaleFactor": ("SUVScaleFactor",),
-    "PhilipsActivityScaleFactor": ("ActivityConcentrationScaleFactor",),
-}
-
-#: Everything that has to be read from a file for `suv_factor`, for pydicom's `specific_tags`.
-READ_TAGS = [
-    *[group << 16 | element for group, element in TAGS.values()],
-    RADIOPHARMACEUTICAL[0] << 16 | RADIOPHARMACEUTICAL[1],
-    *[group << 16 | block for group in (0x0009, 0x0071, 0x7053) for block in _PRIVATE_BLOCKS],
-    *[group << 16 | block << 8 | element for group, _, element in PRIVATE_TAGS.values() for block in _PRIVATE_BLOCKS],
-]
-
-Header = Any  # pydicom.Dataset or Mapping[str, value]
 
 
 @dataclass(frozen=True)
@@ -175,10 +115,10 @@ def suv_factor(headers: Sequence[Header], *, timing: str = "series", where: obje
     """
     if timing not in ("series", "tcia_compat"):
         raise ValueError(f'timing is {timing!r}, not "series" or "tcia_compat"')
-    slices = [_Slice(header, where) for header in headers]
+    slices = [SliceHeader(header, where) for header in headers]
     if not slices:
         raise InputError("no slices", where=where)
-    series = _Series(slices)
+    series = SeriesHeader(slices)
     series.check_usable()
     if timing == "tcia_compat":
         return _compat(series, first)
@@ -191,201 +131,7 @@ def suv_factor(headers: Sequence[Header], *, timing: str = "series", where: obje
     return _BY_UNITS[units](series)
 
 
-class _Slice:
-    """Reads single values of one header, a pydicom dataset or a mapping, and says where it stands."""
-
-    def __init__(self, header: Header, where: object):
-        self._header = header
-        self.where = where if where is not None else getattr(header, "filename", None) or "PET series"
-
-    def value(self, name: str) -> Any:
-        if name in INJECTION_TAGS:
-            return self._injected(name)
-        return self._raw(self._header, name, TAGS[name])
-
-    def private(self, name: str) -> Any:
-        group, creator, element = PRIVATE_TAGS[name]
-        if isinstance(self._header, Mapping):
-            names = (
-                name,
-                *_MAPPING_ALIASES.get(name, ()),
-                f"{group:04X},10{element:02X}",
-                f"{group:04X}10{element:02X}",
-            )
-            nested = self._header.get("PhilipsPETPrivateGroup") or {}
-            values = [source[key] for source in (self._header, nested) for key in names if key in source]
-            return _plain(values[0]) if values else None
-        creators = {block: _plain(self._element((group, block))) for block in _PRIVATE_BLOCKS}
-        own = [block for block, text in creators.items() if text and creator.lower() in str(text).lower()]
-        if not own and creators[0x10]:
-            return None  # the block belongs to somebody else
-        return _plain(self._element((group, (own[0] if own else 0x10) << 8 | element)))
-
-    def _injected(self, name: str) -> Any:
-        items = self._items()
-        if isinstance(self._header, Mapping) and not items:
-            return _plain(self._header.get(name))
-        values = [self._raw(item, name, INJECTION_TAGS[name]) for item in items]
-        if len({str(value) for value in values}) > 1:
-            raise InputError(
-                f"holds {len(items)} injections that differ in {name} {_tag_text(INJECTION_TAGS[name])}",
-                where=self.where,
-                mend="only studies with one injection can become SUV",
-            )
-        return values[0] if values else None
-
-    def _items(self) -> list[Any]:
-        if isinstance(self._header, Mapping):
-            return list(self._header.get("RadiopharmaceuticalInformationSequence") or [])
-        return list(self._element(RADIOPHARMACEUTICAL) or [])
-
-    def _raw(self, source: Any, name: str, tag: tuple[int, int]) -> Any:
-        if isinstance(source, Mapping):
-            return _plain(source.get(name))
-        return _plain(self._element(tag, source))
-
-    def _element(self, tag: tuple[int, int], source: Any = None) -> Any:
-        source = self._header if source is None else source
-        try:
-            element = source.get(tag)
-        except (ValueError, TypeError, KeyError, NotImplementedError, AttributeError) as error:
-            raise InputError(
-                f"{_tag_text(tag)} cannot be read ({type(error).__name__})",
-                where=self.where,
-                mend="mend this attribute",
-            ) from None
-        return None if element is None else element.value
-
-
-class _Series:
-    """The slices of one series: values that must be one for all, and values per slice."""
-
-    def __init__(self, slices: list[_Slice]):
-        self.slices = slices
-        self.where = slices[0].where
-        self.used: dict[str, None] = {}
-        self.warnings: list[str] = []
-
-    def text(self, name: str) -> str:
-        """The one value of all slices as upper-case text; "" where it is missing."""
-        values = {str(_joined(one.value(name)) or "").strip().upper() for one in self.slices}
-        if len(values) > 1:
-            raise InputError(
-                f"its slices differ in {_label(name)}",
-                where=self.where,
-                mend="give the files of one series only",
-            )
-        return values.pop()
-
-    def code(self, name: str) -> str:
-        """`text` of a coded attribute, noted as used; anything that is no code becomes "?"."""
-        value = self.text(name)
-        self.note(name)
-        return value if re.fullmatch(r"[A-Z0-9_ ]{0,16}", value) else "?"
-
-    def number(self, name: str, meaning: str, mend: str) -> float:
-        """The one value of all slices as a positive number."""
-        values = set()
-        for one in self.slices:
-            values.add(_number(one.value(name)))
-        self.note(name)
-        if len(values) > 1:
-            raise InputError(
-                f"its slices differ in {_label(name)}",
-                where=self.where,
-                mend="give the files of one series only",
-            )
-        value = values.pop()
-        if value is None or not np.isfinite(value) or value <= 0:
-            state = "missing" if value is None else f"{value:g}"
-            raise InputError(f"{meaning} ({_label(name)}) is {state}", where=self.where, mend=mend)
-        return value
-
-    def scale(self, name: str) -> np.ndarray | None:
-        """A private factor of every slice (slices,), or None where any slice lacks it or has 0."""
-        values = [_number(one.private(name)) for one in self.slices]
-        if any(value is None or not np.isfinite(value) or value <= 0 for value in values):
-            return None
-        group, _, element = PRIVATE_TAGS[name]
-        self.used[f"{name} ({group:04x},10{element:02x})"] = None
-        return np.array(values)
-
-    def note(self, name: str) -> None:
-        self.used[f"{_label(name)}"] = None
-
-    def check_usable(self) -> None:
-        """Refuse what cannot become SUV by any rule."""
-        if any(str(one.value("SOPClassUID")) in ENHANCED_PET for one in self.slices):
-            raise InputError(
-                "is an enhanced (multi-frame) PET object, which is not supported",
-                where=self.where,
-                mend="export it as classic PET with one file per slice",
-            )
-        modality = self.text("Modality")
-        if modality not in ("", "PT"):
-            raise InputError("is not PET (Modality (0008,0060) is not PT)", where=self.where, mend="give a PET series")
-        self.note("CorrectedImage")
-        corrections = [_codes(one.value("CorrectedImage")) for one in self.slices]
-        self.corrections = corrections[0]
-        if all(corrections):
-            if not all("ATTN" in codes for codes in corrections):
-                raise InputError(
-                    "is not corrected for attenuation (CorrectedImage (0028,0051) lacks ATTN)",
-                    where=self.where,
-                    mend="give the attenuation-corrected reconstruction of the study",
-                )
-        elif self.text("AttenuationCorrectionMethod") not in ("", "NONE"):
-            self.warnings.append("CorrectedImage is missing; AttenuationCorrectionMethod was taken as proof of it")
-            self.note("AttenuationCorrectionMethod")
-        else:
-            raise InputError(
-                "does not say that it is corrected for attenuation (CorrectedImage (0028,0051) is missing)",
-                where=self.where,
-                mend="give the attenuation-corrected reconstruction of the study",
-            )
-
-    def weight_kg(self) -> float:
-        value = self.number(
-            "PatientWeight", "the patient's weight", "enter the weight in the DICOM files (kg) and import again"
-        )
-        if value >= WEIGHT_IS_GRAMS_FROM:
-            self.warnings.append("weight was taken to be in grams")
-            return value / 1000
-        return value
-
-    def height_m(self) -> float:
-        value = self.number(
-            "PatientSize",
-            "the patient's height",
-            "enter the height in the DICOM files (m), or give a series in Bq/ml",
-        )
-        if value > HEIGHT_IS_CM_ABOVE:
-            self.warnings.append("height was taken to be in centimetres")
-            return value / 100
-        return value
-
-    def dose(self) -> tuple[float, str]:
-        """Injected activity in Bq and the unit it was read in."""
-        value = self.number(
-            "RadionuclideTotalDose", "the injected dose", "enter the dose in the DICOM files (Bq) and import again"
-        )
-        return (value * 1e6, "MBq") if value < DOSE_IS_MBQ_BELOW else (value, "Bq")
-
-    def half_life_s(self) -> float:
-        return self.number(
-            "RadionuclideHalfLife", "the half-life", "enter the nuclide's half-life in the DICOM files (s)"
-        )
-
-    def common(self) -> dict[str, Any]:
-        return {
-            "vendor": _vendor(self.slices[0].value("Manufacturer")),
-            "corrections": self.corrections,
-            "tags": tuple(self.used),
-            "warnings": tuple(self.warnings),
-        }
-
-
-def _from_activity(series: _Series, *, units: str = "BQML", scale: np.ndarray | None = None) -> SuvAudit:
+def _from_activity(series: SeriesHeader, *, units: str = "BQML", scale: np.ndarray | None = None) -> SuvAudit:
     """Bq/ml, or counts that `scale` (slices,) brings to Bq/ml."""
     decay_correction = series.code("DecayCorrection")
     weight_kg = series.weight_kg()
@@ -431,7 +177,7 @@ def _from_activity(series: _Series, *, units: str = "BQML", scale: np.ndarray | 
     )
 
 
-def _from_counts(series: _Series) -> SuvAudit:
+def _from_counts(series: SeriesHeader) -> SuvAudit:
     to_suv = series.scale("PhilipsSUVScaleFactor")
     if to_suv is not None:
         return SuvAudit(
@@ -452,7 +198,7 @@ def _from_counts(series: _Series) -> SuvAudit:
     )
 
 
-def _from_suv(series: _Series) -> SuvAudit:
+def _from_suv(series: SeriesHeader) -> SuvAudit:
     """GML: an SUV already, by the body measure that SUVType names (body weight where it names none)."""
     suv_type = series.code("SUVType")
     if suv_type in ("", "BW"):
@@ -496,7 +242,7 @@ def _from_suv(series: _Series) -> SuvAudit:
     )
 
 
-def _from_surface_suv(series: _Series) -> SuvAudit:
+def _from_surface_suv(series: SeriesHeader) -> SuvAudit:
     suv_type = series.code("SUVType")
     if suv_type not in ("", "BSA"):
         raise InputError(
@@ -519,7 +265,7 @@ def _from_surface_suv(series: _Series) -> SuvAudit:
     )
 
 
-_BY_UNITS: dict[str, Callable[[_Series], SuvAudit]] = {
+_BY_UNITS: dict[str, Callable[[SeriesHeader], SuvAudit]] = {
     "BQML": _from_activity,
     "CNTS": _from_counts,
     "GML": _from_suv,
@@ -527,7 +273,7 @@ _BY_UNITS: dict[str, Callable[[_Series], SuvAudit]] = {
 }
 
 
-def _compat(series: _Series, first: int) -> SuvAudit:
+def _compat(series: SeriesHeader, first: int) -> SuvAudit:
     """weight_g / (dose * 0.5^((AcquisitionTime of one file - start time) / half-life)), times of day as they stand."""
     one = series.slices[first]
     weight_kg = series.weight_kg()
@@ -535,7 +281,10 @@ def _compat(series: _Series, first: int) -> SuvAudit:
     half_life_s = series.half_life_s()
     series.note("AcquisitionTime")
     series.note("RadiopharmaceuticalStartTime")
-    scan_s, start_s = _seconds(one.value("AcquisitionTime")), _seconds(one.value("RadiopharmaceuticalStartTime"))
+    scan_s, start_s = (
+        seconds_of_day(one.value("AcquisitionTime")),
+        seconds_of_day(one.value("RadiopharmaceuticalStartTime")),
+    )
     if scan_s is None or start_s is None:
         raise InputError(
             "AcquisitionTime (0008,0032) or RadiopharmaceuticalStartTime (0018,1072) is missing",
@@ -598,56 +347,33 @@ def body_surface_m2(weight_kg: float, height_cm: float) -> float:
 # --- Clocks --------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Moment:
-    """A date (day number, or None) and a time of day in seconds."""
-
-    day: int | None
-    second: float
-    name: str = field(default="", compare=False)
-
-    def later_by(self, seconds: float) -> _Moment:
-        total = self.second + seconds
-        return _Moment(None if self.day is None else self.day + int(total // DAY_S), total % DAY_S, self.name)
-
-
-def _gap_s(earlier: _Moment, later: _Moment) -> float:
-    """Seconds from one to the other: by dates if those lie within a day, else the shorter way round the clock."""
-    clock = later.second - earlier.second
-    if earlier.day is not None and later.day is not None:
-        dated = (later.day - earlier.day) * DAY_S + clock
-        if abs(dated) <= DAY_S:
-            return dated
-    return (clock + DAY_S / 2) % DAY_S - DAY_S / 2
-
-
-def _acquisitions(series: _Series) -> list[_Moment | None]:
+def _acquisitions(series: SeriesHeader) -> list[Moment | None]:
     moments = []
     for one in series.slices:
-        second = _seconds(one.value("AcquisitionTime"))
+        second = seconds_of_day(one.value("AcquisitionTime"))
         if second is not None:
-            moments.append(_Moment(_day(one.value("AcquisitionDate")), second, "AcquisitionTime"))
+            moments.append(Moment(day_number(one.value("AcquisitionDate")), second, "AcquisitionTime"))
         else:
-            moments.append(_date_time(one.value("AcquisitionDateTime"), "AcquisitionDateTime", None))
+            moments.append(date_time(one.value("AcquisitionDateTime"), "AcquisitionDateTime", None))
     return moments
 
 
-def _scan_start(series: _Series) -> tuple[list[_Moment], str]:
+def _scan_start(series: SeriesHeader) -> tuple[list[Moment], str]:
     """The moment that START refers to, for every slice, and the rule that found it."""
     one = series.slices[0]
-    second = _seconds(series.text("SeriesTime"))
-    start = None if second is None else _Moment(_day(series.text("SeriesDate")), second, "SeriesTime")
+    second = seconds_of_day(series.text("SeriesTime"))
+    start = None if second is None else Moment(day_number(series.text("SeriesDate")), second, "SeriesTime")
     known = [moment for moment in _acquisitions(series) if moment is not None]
-    earliest = min(known, key=lambda moment: _gap_s(known[0], moment)) if known else None
+    earliest = min(known, key=lambda moment: gap_s(known[0], moment)) if known else None
     chosen, rule = None, ""
-    if start is not None and (earliest is None or _gap_s(earliest, start) <= 0):
+    if start is not None and (earliest is None or gap_s(earliest, start) <= 0):
         chosen, rule = start, "START: decay-corrected to SeriesTime (0008,0031)"
         if earliest is None:
             series.warnings.append("AcquisitionTime is missing; SeriesTime could not be compared with it")
     if chosen is None:
         for name, text in (("GEDecayCorrectionDateTime", "GE's"), ("SiemensDecayCorrectionDateTime", "Siemens'")):
             private = one.private(name)
-            moment = _date_time(private, name, None) or _clock_only(private, name)
+            moment = date_time(private, name, None) or clock_time(private, name)
             if moment is not None:
                 group, _, element = PRIVATE_TAGS[name]
                 series.used[f"{name} ({group:04x},10{element:02x})"] = None
@@ -670,7 +396,7 @@ def _scan_start(series: _Series) -> tuple[list[_Moment], str]:
     return [chosen] * len(series.slices), rule
 
 
-def _own_acquisition(series: _Series) -> tuple[list[_Moment], str]:
+def _own_acquisition(series: SeriesHeader) -> tuple[list[Moment], str]:
     moments = _acquisitions(series)
     for one, moment in zip(series.slices, moments, strict=True):
         if moment is None:
@@ -683,22 +409,22 @@ def _own_acquisition(series: _Series) -> tuple[list[_Moment], str]:
     return moments, "NONE: values are as measured, decay computed to each slice's AcquisitionTime (0008,0032)"
 
 
-def _uptake_s(series: _Series, references: list[_Moment], half_life_s: float) -> np.ndarray:
+def _uptake_s(series: SeriesHeader, references: list[Moment], half_life_s: float) -> np.ndarray:
     """Seconds from the injection to each reference (slices,)."""
     name_dt, name_tm = "RadiopharmaceuticalStartDateTime", "RadiopharmaceuticalStartTime"
     stamp = series.text(name_dt)
     offset = series.text("TimezoneOffsetFromUTC")
-    dated = _date_time(stamp, name_dt, offset or None)
-    second = _seconds(series.text(name_tm))
-    timed = None if second is None else _Moment(None, second, name_tm)
+    dated = date_time(stamp, name_dt, offset or None)
+    second = seconds_of_day(series.text(name_tm))
+    timed = None if second is None else Moment(None, second, name_tm)
     if dated is None and timed is None:
         raise InputError(
-            f"the time of injection is missing ({_label(name_dt)}, {_label(name_tm)})",
+            f"the time of injection is missing ({label(name_dt)}, {label(name_tm)})",
             where=series.where,
             mend="enter it in the DICOM files and import again",
         )
     candidates = [moment for moment in (dated, timed) if moment is not None]
-    if dated is not None and timed is not None and abs(_gap_s(_Moment(None, dated.second), timed)) > CLOCK_WARNING_S:
+    if dated is not None and timed is not None and abs(gap_s(Moment(None, dated.second), timed)) > CLOCK_WARNING_S:
         if dated.second == 0:
             candidates = [timed, dated]  # a date whose time of day was blanked
         series.warnings.append(f"{name_dt} and {name_tm} differ by more than a minute")
@@ -713,7 +439,7 @@ def _uptake_s(series: _Series, references: list[_Moment], half_life_s: float) ->
             return seconds + _after(anchor, references)
     if half_life_s >= DAY_S:
         raise InputError(
-            f"the date of injection is missing or contradicts the scan's ({_label(name_dt)}), and the "
+            f"the date of injection is missing or contradicts the scan's ({label(name_dt)}), and the "
             "nuclide lives too long to do without",
             where=series.where,
             mend="enter date and time of the injection in the DICOM files",
@@ -728,19 +454,21 @@ def _uptake_s(series: _Series, references: list[_Moment], half_life_s: float) ->
             series.note(injection.name)
             return seconds + _after(anchor, references)
     raise InputError(
-        f"the injection ({_label(name_dt)}, {_label(name_tm)}) does not lie within 12 h before the scan",
+        f"the injection ({label(name_dt)}, {label(name_tm)}) does not lie within 12 h before the scan",
         where=series.where,
         mend="correct the injection's or the scan's time in the DICOM files",
     )
 
 
-def _after(anchor: _Moment, references: list[_Moment]) -> np.ndarray:
-    return np.array([_gap_s(anchor, moment) for moment in references])
+def _after(anchor: Moment, references: list[Moment]) -> np.ndarray:
+    return np.array([gap_s(anchor, moment) for moment in references])
 
 
-def _compare_frame_clock(series: _Series, references: list[_Moment], decay_correction: str, half_life_s: float) -> None:
+def _compare_frame_clock(
+    series: SeriesHeader, references: list[Moment], decay_correction: str, half_life_s: float
+) -> None:
     """Warn where FrameReferenceTime (the mean moment of a frame after the reference) tells another start."""
-    durations = [_number(one.value("ActualFrameDuration")) for one in series.slices]
+    durations = [number_of(one.value("ActualFrameDuration")) for one in series.slices]
     if decay_correction == "NONE":
         longest_s = max((value for value in durations if value), default=0.0) / 1000
         excess = 2 ** (longest_s / 2 / half_life_s) - 1
@@ -753,10 +481,10 @@ def _compare_frame_clock(series: _Series, references: list[_Moment], decay_corre
     for one, moment, reference, duration in zip(
         series.slices, _acquisitions(series), references, durations, strict=True
     ):
-        frame_reference = _number(one.value("FrameReferenceTime"))
+        frame_reference = number_of(one.value("FrameReferenceTime"))
         if moment is not None and duration and frame_reference:
             middle_s = duration / 2000
-            offsets.append(_gap_s(reference, moment.later_by(middle_s - frame_reference / 1000)))
+            offsets.append(gap_s(reference, moment.later_by(middle_s - frame_reference / 1000)))
     nearest = min(offsets, key=abs, default=0.0)
     if abs(nearest) > CLOCK_WARNING_S + max(value or 0 for value in durations) / 2000:
         series.warnings.append(
@@ -764,118 +492,10 @@ def _compare_frame_clock(series: _Series, references: list[_Moment], decay_corre
         )
 
 
-def _need_decay(series: _Series, decay_correction: str) -> None:
+def _need_decay(series: SeriesHeader, decay_correction: str) -> None:
     if series.corrections and "DECY" not in series.corrections:
         raise InputError(
             f"DecayCorrection (0054,1102) is {decay_correction}, but CorrectedImage (0028,0051) lacks DECY",
             where=series.where,
             mend="give the decay-corrected reconstruction, or correct the attribute that is wrong",
         )
-
-
-# --- Reading values ------------------------------------------------------------------------------------------------
-
-
-def _tag(name: str) -> tuple[int, int]:
-    return INJECTION_TAGS.get(name) or TAGS[name]
-
-
-def _label(name: str) -> str:
-    """Keyword and tag of an attribute, as errors and the record name it."""
-    return f"{name} {_tag_text(_tag(name))}"
-
-
-def _tag_text(tag: tuple[int, int]) -> str:
-    return f"({tag[0]:04x},{tag[1]:04x})"
-
-
-def _plain(value: Any) -> Any:
-    """Bytes (private attributes in implicit VR) as text; empty as None."""
-    if isinstance(value, bytes):
-        value = value.decode("ascii", "ignore").strip("\0 ")
-    if isinstance(value, str):
-        value = value.strip("\0 ")
-    return None if value is None or value == "" else value
-
-
-def _joined(value: Any) -> Any:
-    if value is None or isinstance(value, str | bytes | int | float):
-        return value
-    try:
-        return "\\".join(str(part) for part in value)
-    except TypeError:
-        return value
-
-
-def _codes(value: Any) -> tuple[str, ...]:
-    text = str(_joined(value) or "").upper()
-    return tuple(code.strip() for code in re.split(r"[\\,]", text) if re.fullmatch(r"\s*[A-Z0-9_ ]{1,16}", code))
-
-
-def _number(value: Any) -> float | None:
-    try:
-        return None if value is None else float(str(_joined(value)).split("\\")[0])
-    except ValueError:
-        return None
-
-
-def _seconds(value: Any) -> float | None:
-    """DICOM TM (HH[MM[SS[.F]]], colons allowed) as seconds of the day."""
-    match = re.fullmatch(r"(\d{2})(?::?(\d{2})(?::?(\d{2})(\.\d*)?)?)?", str(value or "").strip())
-    if not match:
-        return None
-    hours, minutes, seconds, fraction = match.groups()
-    total = int(hours) * 3600 + int(minutes or 0) * 60 + int(seconds or 0)
-    return total + float(fraction if fraction and fraction != "." else 0) if total <= DAY_S else None
-
-
-def _day(value: Any) -> int | None:
-    """DICOM DA (YYYYMMDD, dots allowed) as a day number."""
-    match = re.fullmatch(r"(\d{4})\.?(\d{2})\.?(\d{2})", str(value or "").strip())
-    if not match:
-        return None
-    try:
-        return int((np.datetime64("-".join(match.groups()), "D") - np.datetime64("1900-01-01", "D")).astype(int))
-    except ValueError:
-        return None
-
-
-def _date_time(value: Any, name: str, local_offset: str | None) -> _Moment | None:
-    """DICOM DT as a moment in the file's own time zone (an offset is honoured where the file names its own)."""
-    match = re.fullmatch(r"(\d{8})(\d{2,6}(?:\.\d*)?)([+-]\d{4})?", str(value or "").strip())
-    if not match:
-        return None
-    day, second = _day(match[1]), _seconds(match[2])
-    if day is None or second is None:
-        return None
-    moment = _Moment(day, second, name)
-    if match[3] and local_offset and re.fullmatch(r"[+-]\d{4}", local_offset):
-        return moment.later_by(_offset_s(local_offset) - _offset_s(match[3]))
-    return moment
-
-
-def _clock_only(value: Any, name: str) -> _Moment | None:
-    second = _seconds(value)
-    return None if second is None else _Moment(None, second, name)
-
-
-def _offset_s(text: str) -> float:
-    sign = -1 if text[0] == "-" else 1
-    return sign * (int(text[1:3]) * 3600 + int(text[3:5]) * 60)
-
-
-def _vendor(value: Any) -> str:
-    """The maker as one of a few names, so that free text cannot slip through."""
-    text = str(value or "").upper()
-    known = {
-        "GE": ("GE MEDICAL", "GE HEALTHCARE", "GEMS"),
-        "Siemens": ("SIEMENS", "CPS", "CTI"),
-        "Philips": ("PHILIPS", "ADAC"),
-        "Canon": ("CANON", "TOSHIBA"),
-        "United Imaging": ("UIH", "UNITED IMAGING"),
-        "Mediso": ("MEDISO",),
-    }
-    for name, marks in known.items():
-        if any(mark in text for mark in marks):
-            return name
-    return "other" if text else "unknown"
