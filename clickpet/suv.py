@@ -423,11 +423,11 @@ def _uptake_s(series: SeriesHeader, references: list[Moment], half_life_s: float
             where=series.where,
             mend="enter it in the DICOM files and import again",
         )
-    candidates = [moment for moment in (dated, timed) if moment is not None]
     if dated is not None and timed is not None and abs(gap_s(Moment(None, dated.second), timed)) > CLOCK_WARNING_S:
-        if dated.second == 0:
-            candidates = [timed, dated]  # a date whose time of day was blanked
         series.warnings.append(f"{name_dt} and {name_tm} differ by more than a minute")
+        if dated.second == 0:  # a date whose time of day was blanked
+            dated = Moment(dated.day, timed.second, name_tm)
+    candidates = [moment for moment in (dated, timed) if moment is not None]
     limit_s = max(LONGEST_UPTAKE_S, LONGEST_UPTAKE_HALF_LIVES * half_life_s)
     anchor = references[0]
     for injection in candidates:
