@@ -14,7 +14,7 @@ from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from clickpet import __version__
 from clickpet.dicom_series import Series, pick_series
-from clickpet.dicom_stack import stack_slices
+from clickpet.dicom_stack import read_dataset, stack_slices
 from clickpet.errors import InputError
 from clickpet.files import replacing
 from clickpet.images import grid_text, same_grid
@@ -115,9 +115,7 @@ def _labels(mask: np.ndarray) -> np.ndarray:
 
 def _source(file: Path) -> pydicom.Dataset:
     """The whole header of a PET slice."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        source = pydicom.dcmread(file, stop_before_pixels=True, force=True)
+    source = read_dataset(file, pixels=False)
     for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "FrameOfReferenceUID"):
         if not source.get(keyword):
             raise InputError(f"{keyword} is missing", where=file, mend="a SEG needs it; use the NIfTI mask")

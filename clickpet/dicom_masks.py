@@ -19,6 +19,7 @@ import pydicom
 from scipy.ndimage import map_coordinates
 
 from clickpet.dicom_series import RTSTRUCT_STORAGE, SEG_STORAGE, Series, find_series
+from clickpet.dicom_stack import read_dataset
 from clickpet.errors import InputError
 from clickpet.images import Image
 
@@ -380,9 +381,7 @@ def _find_one(source: str | Path) -> tuple[Series, Path]:
 
 def _read(file: Path) -> pydicom.Dataset:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return pydicom.dcmread(file, force=True)
+        return read_dataset(file)
     except (OSError, EOFError, ValueError, KeyError, AttributeError, NotImplementedError) as error:
         raise InputError(
             f"is a damaged DICOM file ({type(error).__name__})", where=file, mend="copy it again"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import nibabel as nib
 import numpy as np
 import pydicom
-from pydicom.uid import UID
+from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from clickpet.dicom_values import header_integer, header_number, header_text, header_value, header_vector
 from clickpet.errors import InputError
@@ -274,26 +274,31 @@ def _slice_values(series: Series, index: int, factor: float) -> np.ndarray:
 
 def _pixels(file: Path) -> np.ndarray:
     """Stored pixel values; whatever transfer syntax pydicom and its plug-ins decode."""
+    syntax = "unknown transfer syntax"
     try:
+        dataset = read_dataset(file)
+        syntax = dataset.file_meta.TransferSyntaxUID.name
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            dataset = pydicom.dcmread(file, force=True)
             return dataset.pixel_array
     except Exception as error:  # decoders raise whatever they like
-        syntax = ""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            try:
-                syntax = UID(
-                    pydicom.dcmread(file, stop_before_pixels=True, force=True).file_meta.TransferSyntaxUID
-                ).name
-            except (OSError, EOFError, ValueError, AttributeError):
-                syntax = "unknown transfer syntax"
         raise InputError(
             f"its pixels cannot be decoded ({syntax}, {type(error).__name__})",
             where=file,
             mend="copy the file again, or export the series uncompressed",
         ) from None
+
+
+def read_dataset(file: Path, *, pixels: bool = True) -> pydicom.FileDataset:
+    """The whole of a DICOM file, or all but its pixels; old files without file meta information get it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        dataset = pydicom.dcmread(file, force=True, stop_before_pixels=not pixels)
+    if "TransferSyntaxUID" not in dataset.file_meta:
+        implicit, little_endian = dataset.original_encoding
+        explicit = ExplicitVRLittleEndian if little_endian else ExplicitVRBigEndian
+        dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit
+    return dataset
 
 
 def _needed_vector(series: Series, index: int, keyword: str, length: int) -> np.ndarray:
