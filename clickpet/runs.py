@@ -19,6 +19,8 @@ from clickpet.errors import InputError
 
 #: Voxels looked at in one go: bounds the memory of every function here to some ten megabytes beside the runs.
 CHUNK_VOXELS = 1 << 20
+#: Lesions of the official evaluation are connected over faces and edges.
+LESION_CONNECTIVITY = 18
 #: Neighbouring lines (slow, middle) that hold a later voxel, and by how much runs in them may miss each other.
 _LINES = {
     6: ((0, 1, 0), (1, 0, 0)),

@@ -1,0 +1,21 @@
+"""Put the scores of all cases and numbers of clicks into one table, and the mean curves and areas into another."""
+
+from clickpet.job import logged
+
+
+def main(job):
+    with logged(job.log[0], job.threads):
+        from clickpet.files import read_json
+        from clickpet.interactive import interactive_table
+        from clickpet.summary import summarise_interactive, write_table
+
+        table = interactive_table(read_json(path) for path in job.input.scores)
+        summary = summarise_interactive(
+            table, repeats=job.params.repeats, confidence=job.params.confidence, seed=job.params.seed
+        )
+        write_table(job.output.interactive, table)
+        write_table(job.output.summary, summary)
+
+
+if "snakemake" in globals():
+    main(snakemake)  # noqa: F821

@@ -1,0 +1,19 @@
+"""Put the scores of all cases into one table, and their means by group into another."""
+
+from clickpet.job import logged
+
+
+def main(job):
+    with logged(job.log[0], job.threads):
+        from clickpet.files import read_json, write_text
+        from clickpet.summary import latex_table, score_table, summarise, write_table
+
+        table = score_table(read_json(path) for path in job.input.scores)
+        summary = summarise(table, repeats=job.params.repeats, confidence=job.params.confidence, seed=job.params.seed)
+        write_table(job.output.scores, table)
+        write_table(job.output.summary, summary)
+        write_text(job.output.latex, latex_table(summary))
+
+
+if "snakemake" in globals():
+    main(snakemake)  # noqa: F821
