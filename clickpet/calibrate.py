@@ -18,12 +18,13 @@ import numpy as np
 import torch
 
 from clickpet.body import body_box
+from clickpet.content_box import content_box
 from clickpet.ensemble import LesionEnsemble
 from clickpet.errors import InputError
 from clickpet.images import read_image, write_image
 from clickpet.mirroring import DEPTHS, mirrorings
 from clickpet.model_folder import ModelFolder, build_network, read_model_folder
-from clickpet.network_grid import NetworkGrid, content_box
+from clickpet.network_grid import NetworkGrid
 from clickpet.sliding_window import Tiling, slide
 
 #: Volume sizes (x, y, z) over which the work around the network is timed.

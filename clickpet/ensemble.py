@@ -10,11 +10,12 @@ import numpy as np
 import torch
 
 from clickpet.body import body_box
+from clickpet.content_box import Box, content_box
 from clickpet.errors import InputError
 from clickpet.images import spacing_mm
 from clickpet.mirroring import Workload, mirrorings
 from clickpet.model_folder import ModelFolder, load_checkpoint, load_network, mirroring_axes, read_model_folder
-from clickpet.network_grid import Box, NetworkGrid, content_box
+from clickpet.network_grid import NetworkGrid
 from clickpet.sliding_window import Tiling, slide, tiling
 from clickpet.stock_window import slide_like_stock
 

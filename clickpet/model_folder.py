@@ -7,6 +7,7 @@ Layout: `{folder}/dataset.json`, `{folder}/plans.json`, `{folder}/fold_{fold}/ch
 from __future__ import annotations
 
 import pickle
+import pydoc
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +17,11 @@ import torch
 
 from clickpet.errors import InputError
 from clickpet.files import read_json
+from clickpet.planning import CONFIGURATION
 
-CONFIGURATION = "3d_fullres"
 CHECKPOINT = "checkpoint_final.pth"
+#: Plans name classes by their import path; only these places are looked into.
+PARTS = ("torch.nn.", "dynamic_network_architectures.", "clickpet.network.")
 #: Prefixes that torch.compile and data-parallel training put before parameter names.
 WRAPPERS = ("_orig_mod.", "module.")
 
@@ -47,11 +50,11 @@ class ModelFolder:
         return self.path / f"fold_{fold}" / CHECKPOINT
 
 
-def read_model_folder(path: str | Path) -> ModelFolder:
+def read_model_folder(path: str | Path, *, configuration: str = CONFIGURATION, two_labels: bool = True) -> ModelFolder:
     """Read plans.json and dataset.json of a model folder.
 
     Raises InputError if one is missing or broken, if the model is not 3-D, or if it does not tell
-    exactly two labels apart (background and lesion).
+    exactly two labels apart (background and lesion; `two_labels` False accepts any).
     """
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
@@ -59,20 +62,20 @@ def read_model_folder(path: str | Path) -> ModelFolder:
     plans_json, dataset = (_read(path / name) for name in ("plans.json", "dataset.json"))
     plans = PlansManager(plans_json)
     try:
-        configuration = plans.get_configuration(CONFIGURATION)
+        planned = plans.get_configuration(configuration)
         n_heads = plans.get_label_manager(dataset).num_segmentation_heads
-        n_axes = len(configuration.patch_size)
+        n_axes = len(planned.patch_size)
     except (KeyError, TypeError, RuntimeError, ValueError, AssertionError) as error:
         raise InputError(
-            f"not a {CONFIGURATION} model ({type(error).__name__}: {error})",
+            f"not a {configuration} model ({type(error).__name__}: {error})",
             where=path,
             mend="give a folder that nnU-Net 2 trained",
         ) from error
-    if n_heads != 2 or n_axes != 3:
+    if (two_labels and n_heads != 2) or n_axes != 3:
         raise InputError(
             f"has {n_heads} labels in {n_axes}-D, not background and lesion in 3-D", where=path / "dataset.json"
         )
-    return ModelFolder(path, plans, configuration, dataset)
+    return ModelFolder(path, plans, planned, dataset)
 
 
 def _read(path: Path) -> dict:
@@ -93,15 +96,20 @@ def build_network(model: ModelFolder, *, device: str = "cpu") -> torch.nn.Module
     """The network that the plans describe, lesion head only switched on (no deep supervision).
 
     device : "meta" makes one without memory or initial weights, to be filled by `load_state_dict(assign=True)`.
+    Raises InputError for plans that name anything but network parts: nnU-Net calls what they name.
     """
     from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 
     configuration = model.configuration
+    arch_kwargs = configuration.network_arch_init_kwargs
+    for name in configuration.network_arch_init_kwargs_req_import:
+        _check_part(arch_kwargs.get(name), model)
+    _check_part(configuration.network_arch_class_name, model)
     try:
         with torch.device(device):
             return get_network_from_plans(
                 configuration.network_arch_class_name,
-                configuration.network_arch_init_kwargs,
+                arch_kwargs,
                 configuration.network_arch_init_kwargs_req_import,
                 model.n_channels,
                 2,
@@ -113,6 +121,18 @@ def build_network(model: ModelFolder, *, device: str = "cpu") -> torch.nn.Module
             f"the network {configuration.network_arch_class_name} cannot be built ({error})",
             where=model.path / "plans.json",
         ) from error
+
+
+def _check_part(name: str | None, model: ModelFolder) -> None:
+    if name is None:
+        return
+    part = pydoc.locate(name) if str(name).startswith(PARTS) else None
+    if not (isinstance(part, type) and issubclass(part, torch.nn.Module)):
+        raise InputError(
+            f"names {name!r}, which is no part of a network that is known here",
+            where=model.path / "plans.json",
+            mend=f"parts come from {', '.join(PARTS)}*",
+        )
 
 
 def load_network(model: ModelFolder, fold: int | str, *, device: str | torch.device = "cpu") -> torch.nn.Module:

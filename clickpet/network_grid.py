@@ -7,16 +7,18 @@ others stay; only the box that is looked at; and without the segmentation that n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from clickpet.content_box import Box
 from clickpet.errors import InputError
 from clickpet.images import spacing_mm
-from clickpet.model_folder import ModelFolder
 from clickpet.resampling import linear_rows, resize, source_span, spline_matrix
 
-Box = tuple[slice, slice, slice]
+if TYPE_CHECKING:
+    from clickpet.model_folder import ModelFolder
+
 #: Normalisations that look at one voxel at a time, so that a box may be normalised alone.
 VOXELWISE = ("CTNormalization", "NoNormalization")
 #: nnU-Net's cubic resampling, which `clickpet.resampling` does faster.
@@ -129,20 +131,6 @@ class NetworkGrid:
             }
             plane[...] = of_planes(sum(weights[key] * planes[key] for key in used))
         return result
-
-
-def content_box(arrays: Sequence[np.ndarray]) -> Box:
-    """Box (x, y, z) of the voxels that are not zero in at least one of `arrays`; the whole grid if there are none."""
-    spans = []
-    for axis, length in enumerate(arrays[0].shape):
-        planes = [np.moveaxis(array, axis, 0) for array in arrays]
-        used = (index for index in range(length) if any(plane[index].any() for plane in planes))
-        start = next(used, None)
-        if start is None:
-            return tuple(slice(0, extent) for extent in arrays[0].shape)
-        used = (index for index in range(length - 1, -1, -1) if any(plane[index].any() for plane in planes))
-        spans.append(slice(start, next(used) + 1))
-    return tuple(spans)
 
 
 def _normaliser(model: ModelFolder, index: int):

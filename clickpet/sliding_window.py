@@ -14,9 +14,8 @@ import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter1d
 
+from clickpet.content_box import Box
 from clickpet.mirroring import mirrorings
-
-Box = tuple[slice, slice, slice]
 
 
 @dataclass(frozen=True)

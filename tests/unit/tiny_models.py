@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+torch.set_num_threads(1)  # tiny tiles: threads would only wait for each other
 RESENC = "dynamic_network_architectures.architectures.unet.ResidualEncoderUNet"
 CHANNELS = {"0": "CT", "1": "CT", "2": "noNorm"}
 INTENSITIES = {"mean": 2.0, "std": 30.0, "percentile_00_5": -900.0, "percentile_99_5": 1200.0}
@@ -103,8 +104,9 @@ def write_model(folder: Path, folds=(0,), *, seed: int = 0, channels=CHANNELS, s
             for name, parameter in network.named_parameters():
                 if name.endswith(("norm.weight", "norm.bias")):
                     parameter.data += 0.3 * torch.randn_like(parameter)
-                if "seg_layers" in name:
-                    parameter.data = scale * torch.randn_like(parameter)
+                if "seg_layers" in name:  # no bias and balanced weights, so that both labels win somewhere
+                    weight = torch.randn_like(parameter)
+                    parameter.data = scale * (weight - weight.mean(1, keepdim=True)) if weight.ndim > 1 else 0 * weight
         path = model.checkpoint(fold)
         path.parent.mkdir(exist_ok=True)
         torch.save(checkpoint(network.state_dict(), the_plans, the_dataset, fold), path)
