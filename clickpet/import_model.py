@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from clickpet.discriminator import TracerNet, save_discriminator
 from clickpet.errors import InputError
 from clickpet.files import replacing, write_json
 from clickpet.model_folder import (
@@ -29,20 +30,6 @@ DUAL_NETWORK = "clickpet.network.DualHeadResidualEncoderUNet"
 ORGAN_HEAD = "decoder.organ_seg_layers."
 #: Checkpoint files that a fold's folder may hold, the wanted one first.
 CANDIDATES = (CHECKPOINT, "checkpoint_best.pth")
-#: Tensors of the tracer discriminator: paper, section 2.2, "Tracer Discriminator", and the released weights.
-TRACER_SHAPES = {
-    "conv1": (8, 1, 8, 8),
-    "conv2": (16, 8, 3, 3),
-    "conv3": (32, 16, 3, 3),
-    "conv4": (64, 32, 3, 3),
-    "conv5": (128, 64, 3, 3),
-    "conv6": (256, 128, 6, 6),
-    "fc1": (128, 256),
-    "fc2": (64, 128),
-    "fc3": (16, 64),
-    "fc4": (4, 16),
-    "fc5": (1, 4),
-}
 
 
 def import_lesion_model(source: str | Path, target: str | Path, *, folds: Sequence[int | str]) -> dict:
@@ -185,9 +172,7 @@ def import_tracer_models(sources: Mapping[int | str, str | Path], target: str | 
     Each is a state dict, bare or inside a checkpoint, of conv1..conv6 and fc1..fc5. Returns the report, raises
     InputError as `import_lesion_model`.
     """
-    wanted = {}
-    for name, shape in TRACER_SHAPES.items():
-        wanted[f"{name}.weight"], wanted[f"{name}.bias"] = shape, shape[:1]
+    wanted = {name: tuple(tensor.shape) for name, tensor in TracerNet().state_dict().items()}
     report, fitted = {"folds": {}}, {}
     for fold, file in sources.items():
         given = {_tail(key): tensor for key, tensor in network_weights(load_checkpoint(file), where=file).items()}
@@ -206,8 +191,7 @@ def import_tracer_models(sources: Mapping[int | str, str | Path], target: str | 
             "skipped": sorted(set(given) - set(wanted)),
         }
     for fold, weights in fitted.items():
-        with replacing(Path(target) / f"fold_{fold}" / "checkpoint.pth") as temporary:
-            torch.save(weights, temporary)
+        save_discriminator(Path(target) / f"fold_{fold}" / "checkpoint.pth", weights)
     return report
 
 

@@ -10,7 +10,7 @@ def main(job):
         from clickpet.inference import member_folds, predict_scan, read_heatmap, read_scan
 
         tracer = read_json(job.input.tracer)["tracer"]
-        case_folds = read_json(job.input.splits)["cases"]
+        case_folds = read_json(job.input.splits)["cases"] if job.input.splits else {}
         calibration = job.input.get("calibration")
 
         def read_inputs():

@@ -7,8 +7,9 @@ import pytest
 import torch
 from tiny_models import checkpoint, write_model
 
+from clickpet.discriminator import TracerNet
 from clickpet.errors import InputError
-from clickpet.import_model import TRACER_SHAPES, fit_weights, import_lesion_model, import_tracer_models
+from clickpet.import_model import fit_weights, import_lesion_model, import_tracer_models
 from clickpet.model_folder import build_network, load_network, read_model_folder
 
 DUAL = "clickpet.network.DualHeadResidualEncoderUNet"
@@ -186,10 +187,7 @@ def test_fit_weights_of_a_network_on_the_meta_device(tmp_path):
 
 
 def tracer_weights():
-    weights = {}
-    for name, shape in TRACER_SHAPES.items():
-        weights[f"{name}.weight"], weights[f"{name}.bias"] = torch.rand(shape), torch.rand(shape[0])
-    return weights
+    return {name: torch.rand_like(tensor) for name, tensor in TracerNet().state_dict().items()}
 
 
 @pytest.mark.parametrize("form", ["bare", "wrapped", "named", "half"])
