@@ -1,0 +1,80 @@
+"""Colours and manners that all figures share. Colours of Okabe and Ito: told apart by colour-blind readers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from clickpet.files import replacing
+
+BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK = (
+    "#0072b2",
+    "#d55e00",
+    "#009e73",
+    "#cc79a7",
+    "#e69f00",
+    "#56b4e9",
+    "#1b1f24",
+)
+TRACER_COLOURS = {"fdg": BLUE, "psma": VERMILION}
+TRACER_MARKERS = {"fdg": "o", "psma": "^"}
+TRACER_NAMES = {"fdg": "FDG", "psma": "PSMA"}
+GROUP_COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)
+#: Width of a figure that fills a page of A4 between margins.
+PAGE_WIDTH_IN = 7.0
+DPI = 160
+_MANNERS = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 8,
+    "axes.titlesize": 8.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e1e4e8",
+    "grid.linewidth": 0.6,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "lines.linewidth": 1.4,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+}
+
+
+def manners():
+    """Context in which every figure is drawn."""
+    return matplotlib.rc_context(_MANNERS)
+
+
+def new_figure(height_in: float, width_in: float = PAGE_WIDTH_IN) -> Figure:
+    """An empty figure that belongs to no window."""
+    figure = Figure(figsize=(width_in, height_in), layout="constrained", dpi=DPI)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def note_figure(sentence: str) -> Figure:
+    """A figure that says why there is nothing to draw."""
+    figure = new_figure(1.0)
+    figure.text(0.5, 0.5, sentence, ha="center", va="center", color="#57606a", wrap=True)
+    return figure
+
+
+def save_png(figure: Figure, path: str | Path, *, dpi: int = DPI) -> None:
+    """Write `figure` as a PNG without dates or software names, so that equal figures are equal files."""
+    with replacing(path) as temporary, manners():
+        figure.savefig(temporary, format="png", dpi=dpi, metadata={"Software": None})
+
+
+def tracer_name(tracer: str) -> str:
+    """A tracer as one writes it: FDG, PSMA."""
+    return TRACER_NAMES.get(tracer, str(tracer).upper())

@@ -1,0 +1,61 @@
+"""The report of a run: one page that reads like the results section of a manuscript."""
+
+from __future__ import annotations
+
+from clickpet.gallery import gallery_section
+from clickpet.page import estimate, render_page
+from clickpet.palette import tracer_name
+from clickpet.report_data import cohort_sentence, data_section
+from clickpet.report_methods import methods_section
+from clickpet.report_models import tracer_section, training_section
+from clickpet.report_run import prediction_section, provenance_section
+from clickpet.report_scores import interactive_section, scores_section
+from clickpet.run_results import RunResults
+
+TITLE = "Click-guided lesion segmentation in whole-body PET/CT"
+
+
+def build_report(run: RunResults, *, worst_cases: int = 40) -> str:
+    """The whole report as HTML text: complete without network, scripts or other files.
+
+    worst_cases : how many case pictures are embedded; the others are listed with their places.
+    """
+    return render_page(
+        title=TITLE,
+        lead=cohort_sentence(run.cohort) + _lead(run),
+        highlights=highlights(run),
+        sections=[
+            methods_section(run.config),
+            data_section(run),
+            tracer_section(run),
+            training_section(run),
+            scores_section(run),
+            interactive_section(run),
+            prediction_section(run),
+            gallery_section(run, worst_cases),
+            provenance_section(run),
+        ],
+    )
+
+
+def _lead(run: RunResults) -> str:
+    scored = len(run.scores)
+    if not scored:
+        return " None has a truth: the lesions were segmented, nothing was scored."
+    return f" {scored} of them were scored against a truth by the official definitions of autoPET."
+
+
+def highlights(run: RunResults) -> list[tuple[str, str, str]]:
+    """The few numbers one looks for first: (what, value, remark)."""
+    found = []
+    for row in run.summary.to_dict("records"):
+        if row["group"] in ("overall", "tracer"):
+            name = "all studies" if row["group"] == "overall" else tracer_name(row["level"])
+            dice = estimate(row["dice_mean"], row["dice_low"], row["dice_high"])
+            value, _, interval = dice.text.partition(" ")
+            if dice.value is not None:
+                found.append((f"Dice, {name}", value, f"95 % CI {interval.strip('()')}" if interval else "no interval"))
+    if run.accuracy.get("n"):
+        share = f"{run.accuracy['accuracy'] * 100:.1f} %"
+        found.append(("Tracer found", share, f"{run.accuracy['correct']} of {run.accuracy['n']} studies"))
+    return found

@@ -1,0 +1,18 @@
+"""Describe the results as an RO-Crate."""
+
+from pathlib import Path
+
+from clickpet.job import logged
+
+
+def main(job):
+    with logged(job.log[0], job.threads):
+        from clickpet.crate import describe_run
+        from clickpet.files import read_json, write_json
+
+        crate = describe_run(read_json(job.input.provenance), list(job.input), root=Path(job.output.crate).parent)
+        write_json(job.output.crate, crate)
+
+
+if "snakemake" in globals():
+    main(snakemake)  # noqa: F821

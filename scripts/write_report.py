@@ -1,0 +1,42 @@
+"""Write the report: one HTML page with everything in it."""
+
+from pathlib import Path
+
+from clickpet.job import logged
+
+
+def main(job):
+    with logged(job.log[0], job.threads):
+        from clickpet.files import read_json, write_text
+        from clickpet.report import build_report
+        from clickpet.run_results import (
+            RunResults,
+            read_by_case,
+            read_lesion_tables,
+            read_table_if_any,
+            read_training_by_model,
+        )
+
+        files = job.input
+        scores = read_table_if_any(files.get("scores"))
+        run = RunResults(
+            provenance=read_json(files.provenance),
+            cohort=read_table_if_any(files.cohort),
+            scores=scores,
+            summary=read_table_if_any(files.get("summary")),
+            interactive=read_table_if_any(files.get("interactive")),
+            interactive_summary=read_table_if_any(files.get("interactive_summary")),
+            lesions=read_lesion_tables(files.get("lesion_tables", []), scores),
+            accuracy=read_json(files.accuracy) if files.get("accuracy") else {},
+            training=read_training_by_model([*files.get("training", []), *files.get("tracer_training", [])]),
+            cases=read_by_case(files.get("case_json", [])),
+            predictions=read_by_case(files.get("predictions", [])),
+            quality=read_table_if_any(files.quality) if files.get("quality") else None,
+            figures={Path(path).stem: path for path in files.get("figures", [])},
+            case_pictures={Path(path).parent.name: path for path in files.get("case_pictures", [])},
+        )
+        write_text(job.output.report, build_report(run, worst_cases=job.params.worst_cases))
+
+
+if "snakemake" in globals():
+    main(snakemake)  # noqa: F821
