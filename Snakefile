@@ -37,14 +37,6 @@ include: "rules/evaluate.smk"
 include: "rules/report.smk"
 
 
-rule all:
-    """Train, cross-validate, score, segment new patients, report."""
-    default_target: True
-    input:
-        rules.report.input,
-        rules.predict.input,
-
-
 rule prepare:
     """Everything before training."""
     input:
@@ -84,3 +76,11 @@ rule report:
     """The report."""
     input:
         "results/report.html" if SCORED else [],
+
+
+rule all:
+    """Train, cross-validate, score, segment new patients, report."""
+    default_target: True
+    input:
+        rules.report.input,
+        rules.predict.input,

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from clickpet.content_box import content_box
 from clickpet.errors import InputError
 from clickpet.files import read_json, write_json
 from clickpet.images import spacing_mm
@@ -37,34 +38,39 @@ def dataset_json(n_training: int) -> dict:
 
 
 def fingerprint_case(ct: np.ndarray, suv: np.ndarray, truth: np.ndarray, affine: np.ndarray) -> tuple[dict, np.ndarray]:
-    """What nnU-Net's fingerprint wants to know of a case.
+    """What nnU-Net's fingerprint wants to know of a case, without importing nnU-Net.
 
     ct, suv, truth : (x, y, z).  Returns a dict with "spacing" (mm, z y x), "shape_after_crop" (z y x) and
-    "relative_size_after_cropping", and float32 (2, n) intensities of CT and PET drawn from the lesions (n is
-    SAMPLES_PER_CASE, or 0 without lesions). The click channel takes no part: it is not normalised.
+    "relative_size_after_cropping", and the float32 (2, n) intensities of CT and PET in the n lesion voxels. The
+    click channel takes no part: it is not normalised.
     """
-    from nnunetv2.experiment_planning.dataset_fingerprint.fingerprint_extractor import DatasetFingerprintExtractor
-    from nnunetv2.preprocessing.cropping.cropping import crop_to_nonzero
-
-    images = np.stack([ct, suv]).transpose(0, 3, 2, 1)
-    cropped, truth, _ = crop_to_nonzero(images, np.ascontiguousarray(truth.T, dtype=np.int8)[None])
-    samples, _ = DatasetFingerprintExtractor.collect_foreground_intensities(
-        truth, cropped, num_samples=SAMPLES_PER_CASE
-    )
+    box = content_box([ct, suv])
+    shape = [axis.stop - axis.start for axis in box]
     case = {
         "spacing": list(spacing_mm(affine))[::-1],
-        "shape_after_crop": list(cropped.shape[1:]),
-        "relative_size_after_cropping": cropped[0].size / images[0].size,
+        "shape_after_crop": shape[::-1],
+        "relative_size_after_cropping": float(np.prod(shape, dtype=float) / ct.size),
     }
-    return case, np.asarray(samples, dtype=np.float32).reshape(2, -1)
+    lesion = truth.T.astype(bool, copy=False)
+    return case, np.stack([ct.T[lesion], suv.T[lesion]]).astype(np.float32, copy=False)
 
 
-def fingerprint_cohort(cases: Sequence[dict], samples: Sequence[np.ndarray]) -> dict:
+def fingerprint_cohort(cases: Sequence[dict], lesion_intensities: Sequence[np.ndarray]) -> dict:
     """nnU-Net's dataset fingerprint from those of the cases (in the same order each time).
 
+    From each case with lesions SAMPLES_PER_CASE intensities are drawn, by nnU-Net's own function.
     Raises InputError if no case has a lesion: intensities could not be normalised.
     """
-    intensities = np.concatenate(list(samples), axis=1)
+    from nnunetv2.experiment_planning.dataset_fingerprint.fingerprint_extractor import DatasetFingerprintExtractor
+
+    drawn = []
+    for values in lesion_intensities:
+        if values.shape[1]:
+            samples, _ = DatasetFingerprintExtractor.collect_foreground_intensities(
+                np.ones((1, 1, 1, values.shape[1]), np.int8), values[:, None, None], num_samples=SAMPLES_PER_CASE
+            )
+            drawn.append(np.asarray(samples))
+    intensities = np.concatenate(drawn, axis=1) if drawn else np.empty((2, 0))
     if intensities.shape[1] == 0:
         raise InputError(
             "no training case of this tracer has a lesion", mend="add cases with lesions or leave the tracer out"

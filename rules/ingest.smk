@@ -38,13 +38,13 @@ rule import_label:
         record="results/cases/{case}/truth.json",
         intensities="results/cases/{case}/lesion_intensities.npy",
     params:
-        code=code("ingest", "images", "planning", "dicom_masks"),
+        code=code("ingest", "images", "planning", "content_box", "dicom_masks"),
     log:
         "logs/import_label/{case}.log",
     benchmark:
         "benchmarks/import_label/{case}.tsv"
     conda:
-        "../envs/deep.yaml"
+        "../envs/core.yaml"
     resources:
         mem_mb=8000,
         runtime=30,

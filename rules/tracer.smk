@@ -30,7 +30,7 @@ rule train_tracer_fold:
     input:
         mips=expand("results/cases/{case}/mip.npy", case=TRAIN),
         splits="results/splits.json",
-        sound=ancient("results/cohort.tsv"),
+        sound=ancient("results/quality.tsv"),
     output:
         checkpoint="results/models/tracer/fold_{fold}/checkpoint.pth",
         training="results/models/tracer/fold_{fold}/training.json",
