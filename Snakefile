@@ -75,7 +75,7 @@ rule predict:
 rule report:
     """The report."""
     input:
-        "results/report.html" if SCORED else [],
+        ["results/report.html", "results/ro-crate-metadata.json"] if SCORED else [],
 
 
 rule all:

@@ -139,7 +139,7 @@ def check_files(
         truth=read_image(truth).array if truth else None,
         organs=read_image(organs).array if organs else None,
         liver=ORGANS["liver"],
-        clicks=read_clicks(clicks) if clicks else None,
+        clicks=read_clicks(clicks, shape=pet.shape, affine=pet.affine) if clicks else None,
         tracer=tracer,
         thresholds=thresholds,
     )

@@ -33,6 +33,7 @@ rule draw_figures:
         scores="results/scores.tsv",
         interactive="results/interactive.tsv" if INTERACTIVE else [],
         lesion_tables=expand("results/cases/{case}/lesion_scores.csv", case=SCORED),
+        case_pictures=expand("results/cases/{case}/mip_overlay.png", case=SCORED),
         training=expand("results/models/{tracer}/fold_{fold}/training.json", tracer=TRAINED, fold=FOLDS),
         tracer_training=expand(
             "results/models/tracer/fold_{fold}/training.json", fold=FOLDS if len(TRAINED) > 1 else []
@@ -43,9 +44,12 @@ rule draw_figures:
         dice_by_case="results/figures/dice_by_case.png",
         bland_altman_tmtv="results/figures/bland_altman_tmtv.png",
         sensitivity_by_volume="results/figures/sensitivity_by_volume.png",
+        mip_gallery="results/figures/mip_gallery.png",
     params:
         seed=config["seed"],
-        code=code("figures"),
+        repeats=config["evaluate"]["bootstrap_repeats"],
+        confidence=config["evaluate"]["confidence"],
+        code=code("figures", "gallery", "agreement", "palette"),
     log:
         "logs/draw_figures.log",
     benchmark:
@@ -58,17 +62,17 @@ rule draw_figures:
 
 
 rule write_provenance:
-    """Config, versions, seeds, hashes and what the jobs took, as JSON and as an RO-Crate."""
+    """Config, versions, seeds, hashes and what the jobs took."""
     input:
         cohort="results/cohort.tsv",
         scores="results/scores.tsv",
         summary="results/summary.tsv",
     output:
         provenance="results/provenance.json",
-        ro_crate="results/ro-crate-metadata.json",
     params:
         config=config,
-        code=code("provenance", "crate"),
+        benchmarks="benchmarks",
+        code=code("provenance"),
     log:
         "logs/write_provenance.log",
     benchmark:
@@ -91,18 +95,18 @@ rule write_report:
         interactive_summary="results/interactive_summary.tsv" if INTERACTIVE else [],
         accuracy="results/models/tracer/accuracy.json",
         figures=rules.draw_figures.output,
+        lesion_tables=rules.draw_figures.input.lesion_tables,
+        training=rules.draw_figures.input.training,
+        tracer_training=rules.draw_figures.input.tracer_training,
         case_pictures=expand("results/cases/{case}/mip_overlay.png", case=SCORED),
         case_json=expand("results/cases/{case}/case.json", case=CASES),
-        truth_json=expand("results/cases/{case}/truth.json", case=SCORED),
         predictions=expand("results/cases/{case}/prediction.json", case=SCORED),
         provenance="results/provenance.json",
     output:
         report="results/report.html",
     params:
-        config=config,
-        cases=[labels_of(case) for case in CASES],
         worst_cases=config["report"]["worst_cases"],
-        code=code("report"),
+        code=code("report", "report_data", "report_methods", "report_models", "report_run", "report_scores", "run_results", "page"),
     log:
         "logs/write_report.log",
     benchmark:
@@ -112,3 +116,26 @@ rule write_report:
     localrule: True
     script:
         "../scripts/write_report.py"
+
+
+rule write_crate:
+    """The run as an RO-Crate: what lies where, with checksums."""
+    input:
+        provenance="results/provenance.json",
+        cohort="results/cohort.tsv",
+        scores="results/scores.tsv",
+        summary="results/summary.tsv",
+        report="results/report.html",
+    output:
+        crate="results/ro-crate-metadata.json",
+    params:
+        code=code("crate"),
+    log:
+        "logs/write_crate.log",
+    benchmark:
+        "benchmarks/write_crate/all.tsv"
+    conda:
+        "../envs/core.yaml"
+    localrule: True
+    script:
+        "../scripts/write_crate.py"

@@ -6,14 +6,14 @@ from clickpet.job import logged
 def main(job):
     with logged(job.log[0], job.threads):
         from clickpet.files import read_json, write_json
-        from clickpet.organs import N_ORGAN_CLASSES
+        from clickpet.organs import ORGANS
         from clickpet.planning import Topology, network_plans
 
         plans = network_plans(
             read_json(job.input.plans),
             patch_size=job.params.patch_size,
             batch_size=job.params.batch_size,
-            organ_classes=N_ORGAN_CLASSES if job.params.organs else 0,
+            organ_classes=len(ORGANS) + 1 if job.params.organs else 0,
             topology=Topology(**job.params.topology),
         )
         write_json(job.output.plans, plans)
