@@ -22,24 +22,7 @@ from scipy import ndimage
 
 from clickpet.files import write_json
 from clickpet.images import write_image
-
-#: Values in the organ maps; 0 is background and 1 is never used (it means lesion in training).
-ORGAN_VALUES = {
-    "heart": 2,
-    "brain": 3,
-    "aorta": 4,
-    "liver": 5,
-    "spleen": 6,
-    "prostate": 7,
-    "head_glands": 8,
-    "digestive": 9,
-    "kidneys": 10,
-    "bladder": 11,
-    "lungs": 12,
-    "skeleton": 13,
-    "gallbladder": 14,
-    "pancreas": 15,
-}
+from clickpet.organs import ORGANS
 
 #: tissue: (HU, organ or None, SUV of FDG, SUV of PSMA, spread of the SUV between patients (sigma of its logarithm))
 TISSUES = {
@@ -56,25 +39,36 @@ TISSUES = {
     "heart_wall": (50, "heart", 5.0, 1.6, 0.6),
     "aorta": (45, "aorta", 1.7, 1.5, 0.12),
     "liver": (58, "liver", 2.3, 6.0, 0.18),
-    "gallbladder": (12, "gallbladder", 0.9, 7.0, 0.7),
+    "gallbladder": (12, "digestive_system", 0.9, 7.0, 0.7),
     "spleen": (50, "spleen", 1.9, 7.0, 0.25),
     "pancreas": (38, "pancreas", 1.4, 2.0, 0.15),
-    "stomach": (30, "digestive", 1.9, 2.2, 0.25),
-    "duodenum": (35, "digestive", 1.8, 9.0, 0.25),
-    "small_bowel": (30, "digestive", 1.5, 3.0, 0.3),
-    "colon": (10, "digestive", 1.6, 1.3, 0.35),
+    "stomach": (30, "digestive_system", 1.9, 2.2, 0.25),
+    "duodenum": (35, "digestive_system", 1.8, 9.0, 0.25),
+    "small_bowel": (30, "digestive_system", 1.5, 3.0, 0.3),
+    "colon": (10, "digestive_system", 1.6, 1.3, 0.35),
     "kidney": (33, "kidneys", 3.0, 32.0, 0.2),
     "renal_pelvis": (10, "kidneys", 8.0, 24.0, 0.4),
     "ureter": (15, None, 2.5, 4.0, 0.3),
     "bladder": (5, "bladder", 16.0, 18.0, 0.5),
     "prostate": (42, "prostate", 1.6, 2.4, 0.15),
-    "salivary_gland": (30, "head_glands", 1.9, 14.0, 0.2),
+    "parotid_gland": (30, "parotid_glands", 1.9, 14.0, 0.2),
+    "submandibular_gland": (30, "submandibular_glands", 2.0, 15.0, 0.2),
     "lacrimal_gland": (30, None, 1.0, 7.0, 0.25),
     "mucosa": (40, None, 1.5, 3.0, 0.25),
 }
 _TISSUE_IDS = {name: number for number, name in enumerate(TISSUES)}
 #: Lesions and benign foci stay out of these.
-_HOT = ("cortex", "white_matter", "heart_wall", "kidney", "renal_pelvis", "bladder", "salivary_gland", "duodenum")
+_HOT = (
+    "cortex",
+    "white_matter",
+    "heart_wall",
+    "kidney",
+    "renal_pelvis",
+    "bladder",
+    "parotid_gland",
+    "submandibular_gland",
+    "duodenum",
+)
 
 #: Body outline: height z, half width, half depth (mm); between the heights linear.
 _OUTLINE = np.array(
@@ -274,7 +268,7 @@ def make_study(
     centre : "UKT" or "LMU", sharpness and noise of the scanner.  healthy : no lesions.
     ct_own_grid : the CT comes on a finer grid of its own, in another orientation.  grid : a key of GRIDS.
 
-    Returns "pet" (float32, SUV g/ml), "label" (uint8 0/1), "organs" (uint8, values of ORGAN_VALUES), all (x, y, z)
+    Returns "pet" (float32, SUV g/ml), "label" (uint8 0/1), "organs" (uint8, values of clickpet.organs.ORGANS), all (x, y, z)
     on the grid of "affine"; "ct" (int16, HU) on the grid of "ct_affine"; "lesions" and "foci" (lists of
     dicts with site, kind, centre_mm, radii_mm, suv); "clicks" (Grand Challenge JSON; 10 tumour, unless
     healthy, and 10 background clicks).
@@ -310,7 +304,7 @@ def make_study(
         ct_affine = affine
         density = _coarser(_density(tissues, fine, lesions))
     noise = _rng(seed, case, "ct").normal(0, _CT_NOISE_HU, density.shape)
-    organ_lut = np.array([ORGAN_VALUES.get(organ, 0) for _, organ, *_ in TISSUES.values()], np.uint8)
+    organ_lut = np.array([ORGANS.get(organ, 0) for _, organ, *_ in TISSUES.values()], np.uint8)
     return {
         "pet": pet,
         "label": label,
@@ -470,8 +464,8 @@ class _Body:
         yield ellipsoid("white_matter", (0, 2, 726), (44, 58, 36), of="cortex")
         yield ellipsoid("cortex", (0, -42, 684), (44, 30, 22), of="cortex")
         for side in (-1, 1):
-            yield ellipsoid("salivary_gland", (side * 53, -2, 640), (13, 19, 27))
-            yield ellipsoid("salivary_gland", (side * 27, 34, 606), (11, 14, 11))
+            yield ellipsoid("parotid_gland", (side * 53, -2, 640), (13, 19, 27))
+            yield ellipsoid("submandibular_gland", (side * 27, 34, 606), (11, 14, 11))
             yield "lacrimal_gland", Ellipsoid((side * 34, 70, 708), (7, 7, 7))
         yield ellipsoid("spleen", (-92, -36, 312), (27, 38, 44))
         yield ellipsoid("stomach", (-55, 24, 288), (36, 34, 42))

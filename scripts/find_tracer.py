@@ -1,0 +1,26 @@
+"""Find the tracer of a case from its MIP, unless it is known."""
+
+from clickpet.job import logged
+
+
+def main(job):
+    with logged(job.log[0], job.threads):
+        import numpy as np
+
+        from clickpet.discriminator import find_tracer, known_tracer, load_discriminator
+        from clickpet.files import read_json, write_json
+
+        if job.params.only or job.params.given:
+            answer = known_tracer(job.params.only or job.params.given, "only" if job.params.only else "given")
+            write_json(job.output.tracer, {**answer, "models": []})
+            return
+        members = dict(zip(job.params.folds, job.input.models, strict=True))
+        if job.params.out_of_fold:
+            fold = str(read_json(job.input.splits)["cases"][job.params.slug])
+            members = {fold: members[fold]}
+        answer = find_tracer(np.load(job.input.mip), [load_discriminator(path) for path in members.values()])
+        write_json(job.output.tracer, {**answer, "models": list(members)})
+
+
+if "snakemake" in globals():
+    main(snakemake)  # noqa: F821
