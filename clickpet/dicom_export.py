@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import logging
+import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -97,7 +100,8 @@ def write_seg(
         )
     labels = _labels(mask)
     stored = stack.from_las(labels).transpose(2, 1, 0)  # slices, rows, columns
-    sources = [_source(series.files[index]) for index in stack.order]
+    # a SEG takes patient and study from the first slice, of the others only where they lie
+    sources = [_source(series.files[index], whole=place == 0) for place, index in enumerate(stack.order)]
     segmentation = _segmentation(sources, stored, case=case, identity=identity, semiautomatic=semiautomatic)
     with replacing(path) as temporary:
         segmentation.save_as(temporary, enforce_file_format=True)
@@ -105,17 +109,17 @@ def write_seg(
 
 def _labels(mask: np.ndarray) -> np.ndarray:
     """Mask as uint16 with values 0..n without gaps."""
-    values, labels = np.unique(mask, return_inverse=True)
-    if values[0] < 0 or not np.array_equal(values, np.round(values)):
+    whole = mask.astype(np.int32)
+    if whole.min(initial=0) < 0 or not np.array_equal(whole, mask):
         raise ValueError("a mask holds whole numbers from 0 on")
-    if values[0] > 0:
-        labels = labels + 1
-    return labels.reshape(mask.shape).astype(np.uint16)
+    present = np.bincount(whole.ravel(), minlength=1) > 0
+    present[0] = False
+    return np.cumsum(present).astype(np.uint16)[whole] * (whole > 0)
 
 
-def _source(file: Path) -> pydicom.Dataset:
-    """The whole header of a PET slice."""
-    source = read_dataset(file, pixels=False)
+def _source(file: Path, *, whole: bool) -> pydicom.Dataset:
+    """The header of a PET slice, whole or what a SEG needs of it."""
+    source = read_dataset(file, keywords=None if whole else _NEEDED, pixels=False)
     for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "FrameOfReferenceUID"):
         if not source.get(keyword):
             raise InputError(f"{keyword} is missing", where=file, mend="a SEG needs it; use the NIfTI mask")
@@ -146,7 +150,7 @@ def _segmentation(
         )
         for number in range(1, segments + 1)
     ]
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _silent("highdicom"):
         warnings.simplefilter("ignore")
         made = highdicom.seg.Segmentation(
             source_images=sources,
@@ -175,10 +179,23 @@ def _segmentation(
         item.pop("ContributionDateTime", None)
     _date(made, sources[0], identity)
     made.SeriesDescription = "Lesions"
+    made.SpecificCharacterSet = "ISO_IR 192"
     if identity == "case":
         made.PatientIdentityRemoved = "YES"
         made.DeidentificationMethod = "clickpet: identity replaced by the case name"
     return made
+
+
+@contextmanager
+def _silent(name: str) -> Iterator[None]:
+    """Keep a library's logger quiet that would write UIDs and values into the log."""
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _bare(source: pydicom.Dataset, case: str) -> pydicom.Dataset:
@@ -190,7 +207,7 @@ def _bare(source: pydicom.Dataset, case: str) -> pydicom.Dataset:
             setattr(bare, keyword, source.get(keyword))
     for keyword in _EMPTY:
         setattr(bare, keyword, "")
-    bare.PatientName = bare.PatientID = case[:64]
+    bare.PatientName = bare.PatientID = re.sub(r"[\\^=\x00-\x1f]", "_", case)[:64]
     return bare
 
 

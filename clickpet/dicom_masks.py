@@ -255,22 +255,28 @@ class _PlaneRegion:
 
     def _on_slice(self, frame: int, axis: int, shape: tuple[int, int], reference: Image) -> np.ndarray:
         """Nearest pixels of one frame at the voxel centres of a slice, moved along the axis into the frame's plane."""
-        to_pixel = np.linalg.inv(self.affines[frame]) @ reference.affine
+        seen = np.zeros(shape, bool)
+        pixels = np.argwhere(self.frames[frame])
+        if not len(pixels):
+            return seen
         in_plane = [which for which in range(3) if which != axis]
-        grid = np.indices(shape, dtype=float)
-        pixels = [
-            to_pixel[row, in_plane[0]] * grid[0] + to_pixel[row, in_plane[1]] * grid[1] for row in (1, 0)
-        ]  # rows, then columns
-        # the slice axis is at right angles to the frame, so it moves neither row nor column beyond its own offset
-        offset = to_pixel[:3, 3]
-        along = to_pixel[:3, axis]
-        depth = -offset[2] / along[2] if along[2] else 0.0
-        rows = pixels[0] + offset[1] + along[1] * depth
-        columns = pixels[1] + offset[0] + along[0] * depth
+        to_pixel = np.linalg.inv(self.affines[frame]) @ reference.affine
+        # column and row as functions of the two voxel axes, for the point of the slice axis that lies in the frame
+        share = to_pixel[:2, axis] / to_pixel[2, axis]
+        linear = to_pixel[:2, in_plane] - np.outer(share, to_pixel[2, in_plane])
+        offset = to_pixel[:2, 3] - share * to_pixel[2, 3]
+        box = np.array([pixels.min(axis=0), pixels.max(axis=0)])[:, ::-1] + [[-0.5, -0.5], [0.5, 0.5]]  # column, row
+        rim = np.array([[column, row] for column in box[:, 0] for row in box[:, 1]])
+        voxels = np.linalg.solve(linear, (rim - offset).T)
+        first = np.clip(np.floor(voxels.min(axis=1)).astype(int), 0, shape)
+        last = np.clip(np.ceil(voxels.max(axis=1)).astype(int) + 1, first, shape)
+        grid = np.indices(last - first, dtype=float).reshape(2, -1) + first[:, np.newaxis]
+        columns, rows = linear @ grid + offset[:, np.newaxis]
         values = map_coordinates(
             self.frames[frame].view(np.uint8), [rows, columns], order=0, mode="constant", cval=0, prefilter=False
         )
-        return values.astype(bool)
+        seen[first[0] : last[0], first[1] : last[1]] = values.reshape(last - first)
+        return seen
 
 
 def _segments(dataset: pydicom.Dataset, roi: object, file: Path) -> list[_PlaneRegion]:

@@ -28,6 +28,19 @@ SAME_POSITION = 0.02
 #: Largest angle (cosine) between orientations that count as parallel, and between stack and slice normal.
 _PARALLEL = np.cos(np.deg2rad(0.1))
 _UPRIGHT = np.cos(np.deg2rad(0.5))
+#: What decoding a slice needs.
+_PIXEL_KEYWORDS = (
+    "SamplesPerPixel",
+    "PhotometricInterpretation",
+    "PlanarConfiguration",
+    "NumberOfFrames",
+    "Rows",
+    "Columns",
+    "BitsAllocated",
+    "BitsStored",
+    "HighBit",
+    "PixelRepresentation",
+)
 #: CT value that stands for "outside the field of view".
 AIR_HU = -1024.0
 
@@ -276,7 +289,7 @@ def _pixels(file: Path) -> np.ndarray:
     """Stored pixel values; whatever transfer syntax pydicom and its plug-ins decode."""
     syntax = "unknown transfer syntax"
     try:
-        dataset = read_dataset(file)
+        dataset = read_dataset(file, keywords=_PIXEL_KEYWORDS)
         syntax = dataset.file_meta.TransferSyntaxUID.name
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -289,11 +302,13 @@ def _pixels(file: Path) -> np.ndarray:
         ) from None
 
 
-def read_dataset(file: Path, *, pixels: bool = True) -> pydicom.FileDataset:
-    """The whole of a DICOM file, or all but its pixels; old files without file meta information get it."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        dataset = pydicom.dcmread(file, force=True, stop_before_pixels=not pixels)
+def read_dataset(file: Path, *, keywords: tuple[str, ...] | None = None, pixels: bool = True) -> pydicom.FileDataset:
+    """A DICOM file, or only some of its attributes; old files without file meta information get it.
+
+    keywords : what to read, None for everything;  pixels : whether to read PixelData, too.
+    """
+    wanted = None if keywords is None else [*keywords, *(["PixelData"] if pixels else [])]
+    dataset = pydicom.dcmread(file, force=True, stop_before_pixels=not pixels, specific_tags=wanted)
     if "TransferSyntaxUID" not in dataset.file_meta:
         implicit, little_endian = dataset.original_encoding
         explicit = ExplicitVRLittleEndian if little_endian else ExplicitVRBigEndian

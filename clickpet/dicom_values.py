@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 import pydicom
 
+# pydicom's warnings about odd values repeat the value, which may be a name in the wrong place: values are judged here
+pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+
 
 def plain(value: Any) -> Any:
     """Bytes (private attributes in implicit VR) as text; empty as None."""
