@@ -6,12 +6,18 @@ Paper, section 2.2, "Tracer Discriminator".
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from clickpet.errors import InputError
+from clickpet.files import replacing
 
 VIEWS = ("coronal", "sagittal")
+#: Colours of the picture, red, green, blue.
+COLOURS = {"truth": (0, 158, 115), "prediction": (213, 94, 0), "tumor": (230, 0, 0), "background": (0, 90, 200)}
+_ZOOM = 2
+_GAP_PX = 8
 _SLAB_BYTES = 24_000_000
 _BAND = 48
 #: Spline weights below this are left out (they are below the precision of float32).
@@ -56,14 +62,18 @@ def render_mip(
     to_columns = weigh(las.shape[across], frame.spacing_mm[across], spacing_out_mm)[frame.columns]
     to_depth = weigh(las.shape[projected], frame.spacing_mm[projected], spacing_out_mm)
 
-    picture = np.full((len(to_rows), len(to_columns)), -np.inf, np.float32)
+    picture = np.full((len(to_columns), len(to_rows)), -np.inf, np.float32)
     for rows, slab in _slabs(las.transpose(2, projected, across), to_rows):  # (rows, depth, columns)
-        columns = np.empty((*slab.shape[:2], len(to_columns)), np.float32)
+        lines = slab.reshape(-1, slab.shape[2])
+        resampled = np.empty((len(to_columns), len(lines)), np.float32)
         for some, used, weights in _bands(to_columns):
-            columns[..., some] = slab[..., used] @ weights.T
+            np.matmul(weights, lines[:, used].T, out=resampled[some])
+        lines = resampled.reshape(-1, slab.shape[1])  # (columns and rows, depth)
+        highest = np.full(len(lines), -np.inf, np.float32)
         for _, used, weights in _bands(to_depth):
-            np.maximum(picture[rows], (weights @ columns[:, used]).max(axis=1), out=picture[rows])
-    return frame.place(picture)
+            np.maximum(highest, (lines[:, used] @ weights.T).max(axis=1), out=highest)
+        picture[:, rows] = highest.reshape(len(to_columns), -1)
+    return frame.place(picture.T)
 
 
 def mip_positions(
@@ -96,6 +106,64 @@ def project_mask(
     rows = _nearest(frame.rows, las.shape[2], frame.spacing_mm[2], spacing_out_mm)
     columns = _nearest(frame.columns, las.shape[across], frame.spacing_mm[across], spacing_out_mm)
     return frame.place(shadow[np.ix_(columns, rows)].T)
+
+
+def save_mip_png(
+    path: str | Path,
+    coronal: np.ndarray,
+    sagittal: np.ndarray,
+    *,
+    suv_max: float = 10.0,
+    truth: tuple[np.ndarray, np.ndarray] | None = None,
+    prediction: tuple[np.ndarray, np.ndarray] | None = None,
+    tumor_clicks: tuple[np.ndarray, np.ndarray] | None = None,
+    background_clicks: tuple[np.ndarray, np.ndarray] | None = None,
+) -> None:
+    """Write both projections side by side as a PNG for people: SUV 0 white, `suv_max` and more black.
+
+    coronal, sagittal : (size, size), SUV, as `render_mip` gives them.  Overlays are pairs, for the coronal and the
+    sagittal view: truth, prediction : bool (size, size) of `project_mask`, drawn as contours;  tumor_clicks,
+    background_clicks : float (n, 2) of `mip_positions`, drawn as plus and minus signs.
+    """
+    from PIL import Image, ImageDraw
+
+    if not suv_max > 0:
+        raise InputError(f"suv_max is {suv_max}", mend="give the SUV that is to be black")
+    halves = []
+    for view, (picture, letters) in enumerate(((coronal, "RL"), (sagittal, "AP"))):
+        grey = 255 - np.round(np.clip(np.nan_to_num(picture), 0, suv_max) * (255 / suv_max)).astype(np.uint8)
+        half = np.repeat(_zoomed(grey)[:, :, None], 3, axis=2)
+        for name, masks in (("truth", truth), ("prediction", prediction)):
+            if masks is not None:
+                half[_outline(_zoomed(masks[view]))] = COLOURS[name]
+        half = Image.fromarray(half)
+        draw = ImageDraw.Draw(half)
+        for name, clicks in (("tumor", tumor_clicks), ("background", background_clicks)):
+            for row, column in [] if clicks is None else (np.asarray(clicks[view]) + 0.5) * _ZOOM:
+                draw.line((column - 5, row, column + 5, row), fill=COLOURS[name], width=2)
+                if name == "tumor":
+                    draw.line((column, row - 5, column, row + 5), fill=COLOURS[name], width=2)
+        draw.text((4, 4), letters[0], fill=(90, 90, 90))
+        draw.text((half.width - 12, 4), letters[1], fill=(90, 90, 90))
+        halves.append(half)
+    sheet = Image.new(
+        "RGB", (halves[0].width + _GAP_PX + halves[1].width, max(half.height for half in halves)), "white"
+    )
+    sheet.paste(halves[0], (0, 0))
+    sheet.paste(halves[1], (halves[0].width + _GAP_PX, 0))
+    with replacing(path) as temporary:
+        sheet.save(temporary, format="PNG")
+
+
+def _zoomed(picture: np.ndarray) -> np.ndarray:
+    return picture.repeat(_ZOOM, axis=0).repeat(_ZOOM, axis=1)
+
+
+def _outline(mask: np.ndarray) -> np.ndarray:
+    """Pixels of `mask` with a neighbour (above, below, left, right) that is not in it."""
+    inner = np.pad(mask, 1)
+    core = inner[:-2, 1:-1] & inner[2:, 1:-1] & inner[1:-1, :-2] & inner[1:-1, 2:]
+    return mask & ~core
 
 
 def _check_options(axis: str, method: str, compat: str, size: int, spacing_out_mm: float) -> None:
