@@ -268,10 +268,10 @@ def make_study(
     centre : "UKT" or "LMU", sharpness and noise of the scanner.  healthy : no lesions.
     ct_own_grid : the CT comes on a finer grid of its own, in another orientation.  grid : a key of GRIDS.
 
-    Returns "pet" (float32, SUV g/ml), "label" (uint8 0/1), "organs" (uint8, values of clickpet.organs.ORGANS), all (x, y, z)
-    on the grid of "affine"; "ct" (int16, HU) on the grid of "ct_affine"; "lesions" and "foci" (lists of
-    dicts with site, kind, centre_mm, radii_mm, suv); "clicks" (Grand Challenge JSON; 10 tumour, unless
-    healthy, and 10 background clicks).
+    Returns "pet" (float32, SUV g/ml), "label" (uint8 0/1) and "organs" (uint8, values of clickpet.organs.ORGANS), all
+    (x, y, z) on the grid of "affine"; "ct" (int16, HU) on the grid of "ct_affine"; "lesions" and "foci" (lists of dicts
+    with site, kind, centre_mm, radii_mm, suv); "clicks" (Grand Challenge JSON: 10 tumour, unless healthy, and 10
+    background clicks).
     """
     shape, spacing = GRIDS[grid]
     affine = _affine(shape, spacing, "LA")
