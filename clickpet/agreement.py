@@ -30,6 +30,9 @@ def sensitivity_by_volume(lesions: pd.DataFrame, *, repeats: int, confidence: fl
     high_ml, lesions, found, patients, sensitivity, low, high (bootstrap over patients); classes without lesions
     are left out.
     """
+    columns = ["tracer", "volume", "low_ml", "high_ml", "lesions", "found", "patients", "sensitivity", "low", "high"]
+    if lesions.empty:
+        return pd.DataFrame(columns=columns)
     classes = pd.cut(lesions["volume_ml"], VOLUME_EDGES_ML, right=False, labels=False)
     rows = []
     for (tracer, place), members in lesions.groupby(["tracer", classes]):
@@ -52,7 +55,6 @@ def sensitivity_by_volume(lesions: pd.DataFrame, *, repeats: int, confidence: fl
                 "high": high,
             }
         )
-    columns = ["tracer", "volume", "low_ml", "high_ml", "lesions", "found", "patients", "sensitivity", "low", "high"]
     return pd.DataFrame(rows, columns=columns)
 
 

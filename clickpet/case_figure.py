@@ -174,8 +174,12 @@ def _outline(view, mask, extent) -> None:
 
 
 def _scale_bar(view, lengths) -> None:
-    view.plot([8, 108], [8, 8], color=BLACK, linewidth=1.6, clip_on=False)
-    view.text(58, 14, "10 cm", fontsize=6, ha="center", va="bottom")
+    length_mm = next((length for length in (100, 10) if length < 0.6 * lengths[0]), None)
+    if length_mm is None:
+        return
+    start, height = 0.03 * lengths[0], 0.02 * lengths[2]
+    view.plot([start, start + length_mm], [height, height], color=BLACK, linewidth=1.6)
+    view.text(start + length_mm / 2, 1.6 * height, f"{length_mm // 10} cm", fontsize=6, ha="center", va="bottom")
 
 
 def _legend(points, has_truth: bool) -> list:

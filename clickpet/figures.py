@@ -122,7 +122,7 @@ def draw_training_curves(training: Mapping[str, Sequence[TrainingCurve]]) -> Fig
 
 def draw_dice_by_case(scores: pd.DataFrame) -> Figure:
     """Dice of every study with lesions over its true lesion volume, and all Dice per tracer side by side."""
-    scored = scores.dropna(subset=["dice"])
+    scored = scores if scores.empty else scores.dropna(subset=["dice"])
     if scored.empty:
         return note_figure("No study with lesions has a truth to be scored against: there is no Dice.")
     tracers = sorted(scored["tracer"].unique())
@@ -151,15 +151,14 @@ def draw_dice_by_case(scores: pd.DataFrame) -> Figure:
 
 def draw_bland_altman(scores: pd.DataFrame) -> Figure:
     """Predicted minus true total lesion volume (TMTV) over their mean, per tracer, with limits of agreement."""
-    scored = scores.dropna(subset=["truth_volume_ml", "prediction_volume_ml"])
-    if scored.empty:
+    if scores.empty:
         return note_figure("No study has a truth to compare its total lesion volume with.")
-    tracers = sorted(scored["tracer"].unique())
+    tracers = sorted(scores["tracer"].unique())
     with manners():
         figure = new_figure(2.9)
         panels = figure.subplots(1, len(tracers), squeeze=False)[0]
         for tracer, panel in zip(tracers, panels, strict=True):
-            rows = scored[scored["tracer"] == tracer]
+            rows = scores[scores["tracer"] == tracer]
             difference = rows["prediction_volume_ml"] - rows["truth_volume_ml"]
             mean = (rows["prediction_volume_ml"] + rows["truth_volume_ml"]) / 2
             panel.scatter(

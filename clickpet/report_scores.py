@@ -95,8 +95,7 @@ def _intervals(row: Mapping, columns: Sequence[tuple[str, str, int]]) -> list[Ce
 def agreement_table(scores: pd.DataFrame) -> Table:
     """Bias and limits of agreement of the total lesion volume, per tracer."""
     rows = []
-    known = scores.dropna(subset=["truth_volume_ml", "prediction_volume_ml"])
-    for tracer, members in known.groupby("tracer"):
+    for tracer, members in scores.groupby("tracer"):
         bias, low, high = agreement((members["prediction_volume_ml"] - members["truth_volume_ml"]).to_numpy())
         rows.append(
             [tracer_name(tracer), len(members), number(bias), Cell(f"{number(low).text} to {number(high).text}")]

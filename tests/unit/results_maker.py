@@ -119,7 +119,7 @@ def _score(study, number, rng, quality) -> tuple[dict, list[dict]]:
         "case": study["case"],
         "slug": study["slug"],
         "tracer": study["tracer"],
-        "tracer_found": {"fdg": "psma", "psma": "fdg"}[study["tracer"]] if number == 3 else study["tracer"],
+        "tracer_found": {"fdg": "psma", "psma": "fdg"}[study["tracer"]] if number == 4 else study["tracer"],
         "patient": study["patient"],
         "centre": study["centre"],
         "split": study["split"],
