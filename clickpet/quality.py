@@ -132,6 +132,7 @@ def check_files(
     from clickpet.organs import ORGANS
 
     pet = read_image(suv, np.float32)
+    found = read_clicks(clicks, shape=pet.shape, affine=pet.affine) if clicks else None
     findings = check_study(
         pet.array,
         read_image(ct, np.float32).array,
@@ -139,7 +140,7 @@ def check_files(
         truth=read_image(truth).array if truth else None,
         organs=read_image(organs).array if organs else None,
         liver=ORGANS["liver"],
-        clicks=read_clicks(clicks, shape=pet.shape, affine=pet.affine) if clicks else None,
+        clicks={"tumor": found.tumor, "background": found.background} if found else None,
         tracer=tracer,
         thresholds=thresholds,
     )
