@@ -90,7 +90,7 @@ def read_clicks(
         raise InputError("no such file", where=path, mend="correct the path, or leave it empty for no clicks")
     document = _load(path)
     found: dict[str, list] = {kind: [] for kind in KINDS}
-    for kind, voxel in () if document is None else _points(document, path, tuple(shape), affine):
+    for kind, voxel in _points(document, path, tuple(shape), affine):
         found[kind].append(voxel)
     return Clicks(found["tumor"], found["background"])
 
@@ -106,10 +106,10 @@ def _read_folder(folder: Path, shape, affine) -> Clicks:
 
 
 def _load(path: Path) -> object:
-    """The JSON document in `path`; None if the file has no content."""
+    """The JSON document in `path`; an empty object if the file has no content."""
     try:
         text = path.read_text(encoding="utf-8-sig")
-        return json.loads(text) if text.strip() else None
+        return json.loads(text) if text.strip() else {}
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror})", where=path, mend="check the file") from error
     except UnicodeDecodeError as error:
@@ -331,8 +331,9 @@ def _click_components(mask: np.ndarray, budget: int, random: np.random.RandomSta
     if box is None or budget <= 0:
         return []
     low = np.array([part.start for part in box])
+    # as numbers: cc3d's way with bool arrays fails on volumes that are one voxel thick
     labels, count = cc3d.connected_components(
-        np.asfortranarray(mask[box]), connectivity=26, binary_image=True, return_N=True
+        np.asfortranarray(mask[box]).view(np.uint8), connectivity=26, return_N=True
     )
     drawn = random.choice(np.arange(1, count + 1), size=min(budget, count), replace=False)
     boxes = cc3d.statistics(labels, no_slice_conversion=True)["bounding_boxes"]
