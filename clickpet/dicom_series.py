@@ -10,7 +10,7 @@ import hashlib
 import os
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -130,32 +130,25 @@ def is_dicom(path: str | Path) -> bool:
     return path.is_dir() or (path.is_file() and _begins_as_dicom(path) is not None)
 
 
-def find_series(folder: str | Path) -> list[Series]:
-    """Every series under `folder` (or of the one file given), ordered by folder, number and size.
+def find_series(source: str | Path) -> list[Series]:
+    """Every series under the folder `source`, ordered by folder, number and size; or the series of one file.
 
     Reads headers only, and of them only what is needed; files that are not DICOM are passed over. Localizers that
-    share a series with the slices become a series of their own.
+    share a series with the slices become a series of their own. A file stands for its series as far as that lies in
+    the file's folder.
     """
-    folder = Path(folder)
-    if folder.is_file():
-        mine = [series for series in find_series(folder.parent) if folder in series.files]
-        if not mine:
-            raise InputError("is not a DICOM file", where=folder, mend="give a DICOM file or the folder of a series")
-        return mine
-    if not folder.is_dir():
-        raise InputError("no such folder", where=folder, mend="correct the path in the cohort table")
-    groups: dict[tuple[str, ...], list[tuple[Path, pydicom.Dataset]]] = {}
-    for parent, folders, names in os.walk(folder):
-        folders.sort()
-        for name in sorted(names):
-            file = Path(parent, name)
-            header = _read_header(file)
-            if header is not None:
-                groups.setdefault(_group(header, file), []).append((file, header))
-    series = [_series(members) for members in groups.values()]
-    return sorted(
-        series, key=lambda one: (str(one.folder), one.number or 0, one.modality, -one.slices, str(one.files[0]))
-    )
+    source = Path(source)
+    if source.is_file():
+        header = _read_header(source)
+        if header is None:
+            raise InputError("is not a DICOM file", where=source, mend="give a DICOM file or the folder of a series")
+        if header_text(header, "SOPClassUID") in (*SEG_STORAGE, RTSTRUCT_STORAGE):
+            return [_series([(source, header)])]
+        beside = sorted(file for file in source.parent.iterdir() if file.is_file())
+        return [series for series in _grouped(beside) if source in series.files]
+    if not source.is_dir():
+        raise InputError("no such folder", where=source, mend="correct the path in the cohort table")
+    return _grouped(_files_under(source))
 
 
 def find_studies(folder: str | Path) -> list[list[Series]]:
@@ -209,6 +202,24 @@ def load_suv(source: str | Path | Series, *, timing: str = "series") -> tuple[Im
 
 
 # --- Finding -------------------------------------------------------------------------------------------------------
+
+
+def _files_under(folder: Path) -> Iterator[Path]:
+    for parent, folders, names in os.walk(folder):
+        folders.sort()
+        yield from (Path(parent, name) for name in sorted(names))
+
+
+def _grouped(files: Iterable[Path]) -> list[Series]:
+    groups: dict[tuple[str, ...], list[tuple[Path, pydicom.Dataset]]] = {}
+    for file in files:
+        header = _read_header(file)
+        if header is not None:
+            groups.setdefault(_group(header, file), []).append((file, header))
+    series = [_series(members) for members in groups.values()]
+    return sorted(
+        series, key=lambda one: (str(one.folder), one.number or 0, one.modality, -one.slices, str(one.files[0]))
+    )
 
 
 def _begins_as_dicom(file: Path) -> bool | None:

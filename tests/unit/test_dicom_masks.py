@@ -301,10 +301,11 @@ def test_real_structure_sets_equal_the_published_masks(shared_data, tmp_path):
         with tarfile.open(shared_data / "dicom" / f"{name}.tar.xz") as tar:
             tar.extractall(tmp_path, filter="data")
     truth = read_image(shared_data / "sts_nifti" / "STS_001" / "PET_mask.nii.gz", np.uint8)
+    whole_body = tmp_path / "sts_001_wholebody_pet" / "FDG_PET"
     for folder, drawn, roi in (
         (tmp_path / "STS_001" / "PET" / "image", tmp_path / "STS_001" / "PET" / "mask", None),
         (tmp_path / "STS_001" / "PET" / "image", tmp_path / "STS_001" / "CT" / "mask", None),
-        (tmp_path / "sts_001_wholebody_pet" / "FDG_PET" / "image", tmp_path / "sts_001_wholebody_pet", "GTV_Mass"),
+        (whole_body / "image", whole_body / "mask", "GTV_Mass"),
     ):
         series = find_series(folder)[0]
         pet = load_suv(series)[0]
