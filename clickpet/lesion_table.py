@@ -158,17 +158,33 @@ def _peaks(runs: Runs, component: np.ndarray, count: int, suv: np.ndarray, affin
 
 
 def _sphere_means(index: list[np.ndarray], suv: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """Mean SUV of the sphere around each voxel, the part of it inside the volume."""
+    """Mean SUV of the sphere around each voxel, of the part of it that lies inside the volume."""
+    axes = memory_axes(suv)
+    lines = suv.transpose(axes)
+    if not lines.flags.c_contiguous:
+        return _clipped_means(index, suv, offsets)
+    whole = np.ones(index[0].size, bool)
+    for place, reach, length in zip(index, offsets.max(axis=0), suv.shape, strict=True):
+        whole &= (place >= reach) & (place < length - reach)
+    means = np.empty(whole.size)
+    means[~whole] = _clipped_means([place[~whole] for place in index], suv, offsets)
+    # Around voxels away from the border the sphere is the same set of steps in memory.
+    centre = np.ravel_multi_index([index[axis][whole] for axis in axes], lines.shape)
+    steps = offsets @ (np.array(suv.strides) // suv.itemsize)
+    flat, total = lines.reshape(-1), np.zeros(centre.size)
+    for step in steps:
+        total += flat[centre + step]
+    means[whole] = total / len(offsets)
+    return means
+
+
+def _clipped_means(index: list[np.ndarray], suv: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     total, number = np.zeros(index[0].size), np.zeros(index[0].size, np.int64)
     for offset in offsets:
         place = [axis + step for axis, step in zip(index, offset, strict=True)]
         inside = np.ones(total.size, bool)
         for axis, length in zip(place, suv.shape, strict=True):
             inside &= (axis >= 0) & (axis < length)
-        if inside.all():
-            total += suv[tuple(place)]
-            number += 1
-        else:
-            total[inside] += suv[tuple(axis[inside] for axis in place)]
-            number += inside
+        total[inside] += suv[tuple(axis[inside] for axis in place)]
+        number += inside
     return total / number

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clickpet.bootstrap import bootstrap_mean
@@ -21,6 +21,7 @@ def plain(values, patients, repeats, confidence, seed):
     return np.percentile(means, edge), np.percentile(means, 100 - edge)
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.floats(-100, 100) | st.just(np.nan), st.sampled_from("abcdef")), min_size=1, max_size=20),
     st.integers(0, 99),

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clickpet.errors import InputError
@@ -21,6 +21,7 @@ from clickpet.interactive import (
 FINITE = st.floats(-1e3, 1e3)
 
 
+@settings(deadline=None)
 @given(st.lists(FINITE, min_size=11, max_size=11))
 def test_area_is_the_sum_of_trapezoids(values):
     expected = sum((values[k] + values[k + 1]) / 2 for k in range(10))

@@ -47,7 +47,7 @@ def plain(mask, suv, affine):
     return pd.DataFrame([[place, *row] for place, row in enumerate(rows, 1)], columns=list(COLUMNS))
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(
     data=st.data(),
     shape=hnp.array_shapes(min_dims=3, max_dims=3, min_side=1, max_side=7),
@@ -63,6 +63,22 @@ def test_equals_measuring_each_component(data, shape, affine, mask_type, suv_typ
     assert list(table.columns) == list(COLUMNS)
     expected = plain(mask, suv, AFFINES[affine])
     np.testing.assert_allclose(table.to_numpy(float), expected.to_numpy(float).reshape(-1, 13), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("affine", sorted(AFFINES))
+@pytest.mark.parametrize("order", ["C", "F", "swapped", "reversed", "strided"])
+def test_spheres_inside_and_at_the_border_in_any_memory_order(order, affine):
+    rng = np.random.default_rng(2)
+    mask, suv = rng.random((17, 18, 19)) < 0.01, rng.random((17, 18, 19)).astype(np.float32)
+    arranged = {
+        "C": suv,
+        "F": np.asfortranarray(suv),
+        "swapped": np.ascontiguousarray(suv.transpose(1, 0, 2)).transpose(1, 0, 2),
+        "reversed": np.ascontiguousarray(suv[:, ::-1])[:, ::-1],
+        "strided": np.repeat(suv, 2, axis=1)[:, ::2],
+    }[order]
+    table, expected = measure_lesions(mask, arranged, AFFINES[affine]), plain(mask, suv, AFFINES[affine])
+    np.testing.assert_allclose(table.to_numpy(), expected.to_numpy(), rtol=1e-9)
 
 
 def test_chunks_do_not_matter(monkeypatch):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from jobs import run_script
@@ -26,6 +26,7 @@ def plain(mask, suv, min_voxels, min_suv_max):
     return kept
 
 
+@settings(deadline=None)
 @given(
     data=st.data(),
     shape=hnp.array_shapes(min_dims=3, max_dims=3, min_side=1, max_side=8),

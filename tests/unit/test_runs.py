@@ -53,6 +53,7 @@ def chunk_voxels(request, monkeypatch):
 
 
 @pytest.mark.parametrize("connectivity", [6, 18, 26])
+@settings(deadline=None)
 @given(mask=MASKS, order=st.sampled_from(sorted(ORDERS)))
 def test_components_are_those_of_the_volume(connectivity, mask, order):
     runs = find_runs(ORDERS[order](mask))
@@ -62,7 +63,7 @@ def test_components_are_those_of_the_volume(connectivity, mask, order):
     np.testing.assert_array_equal(drawn(mask.shape, runs, component), expected)
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 1000), density=st.floats(0, 1), order=st.sampled_from(sorted(ORDERS)))
 @pytest.mark.parametrize("connectivity", [6, 18, 26])
 def test_components_of_larger_noise(connectivity, seed, density, order):
@@ -138,6 +139,7 @@ def test_a_full_mask_is_one_component():
     assert (count, runs.start.size, sum_runs(runs.length, component, count).tolist()) == (1, 20, [120])
 
 
+@settings(deadline=None)
 @given(data=st.data(), shape=SHAPES, order=st.sampled_from(sorted(ORDERS)), other=st.sampled_from(sorted(ORDERS)))
 def test_shared_voxels(data, shape, order, other):
     mask, second = (data.draw(hnp.arrays(bool, shape)) for _ in range(2))

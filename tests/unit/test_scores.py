@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from jobs import run_script
@@ -71,6 +71,7 @@ def same(score, expected):
         assert score[name] == pytest.approx(value, rel=1e-12, nan_ok=True), name
 
 
+@settings(deadline=None)
 @given(data=st.data(), shape=SHAPES, types=st.tuples(TYPES, TYPES), orders=st.tuples(*[st.sampled_from(ORDERS)] * 2))
 def test_equals_the_definitions(data, shape, types, orders):
     predicted, truth = (
@@ -79,6 +80,7 @@ def test_equals_the_definitions(data, shape, types, orders):
     same(score_masks(predicted, truth, voxel_volume_ml=0.0125), plain(predicted, truth, 0.0125))
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 10000), densities=st.tuples(st.floats(0, 0.3), st.floats(0, 0.3)))
 def test_equals_the_definitions_on_many_components(seed, densities):
     rng = np.random.default_rng(seed)
