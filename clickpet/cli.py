@@ -6,7 +6,7 @@ import typer
 from typer.core import TyperGroup
 
 from clickpet import __version__
-from clickpet.commands import cohort
+from clickpet.commands import cohort, weights
 from clickpet.errors import InputError
 
 
@@ -30,6 +30,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(cohort.app, name="cohort")
+app.command(name="fetch-weights")(weights.fetch_weights)
 
 
 def _print_version(wanted: bool) -> None:

@@ -74,7 +74,7 @@ def test_another_grid_by_the_nearest_voxel():
 def test_a_map_of_another_place():
     given = Image(np.ones((4, 4, 4), np.uint8), np.diag([1.0, 1.0, 1.0, 1.0]))
     far = np.array([[1, 0, 0, 500], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])
-    with pytest.raises(InputError, match="o.nii: does not overlap the PET; give the organ map of the same study"):
+    with pytest.raises(InputError, match=r"o\.nii: does not overlap the PET; give the organ map of the same study"):
         import_organs(given, (4, 4, 4), far, where="o.nii")
 
 
