@@ -12,6 +12,8 @@ from clickpet.images import Image, grid_text, read_image, resample, same_grid, v
 
 #: What lies outside the CT's field of view is air.
 OUTSIDE_HU = -1024.0
+#: Files that hold a volume each; anything else is looked at for DICOM.
+VOLUME_SUFFIXES = (".nii", ".nii.gz", ".mha", ".mhd", ".nrrd")
 #: An SUV above this everywhere in a study is not an SUV; below it nothing is (HU mixed up, counts, Bq/ml).
 SUV_MAX_RANGE = (0.1, 5000.0)
 
@@ -21,7 +23,7 @@ def load_pet(path: str | Path, *, timing: str = "series") -> tuple[Image, dict]:
 
     timing : how decay is counted, DICOM only.  Returns the image and the audit record of the SUV.
     """
-    if Path(path).is_dir():
+    if _is_dicom(path):
         from clickpet.dicom_series import load_suv
 
         image, audit = load_suv(path, timing=timing)
@@ -44,7 +46,7 @@ def load_ct(path: str | Path, pet: Image) -> tuple[np.ndarray, dict]:
 
     Returns the array and a record of the CT's own grid.
     """
-    if Path(path).is_dir():
+    if _is_dicom(path):
         from clickpet.dicom_series import load_ct as load_series
 
         image = load_series(path)
@@ -67,6 +69,14 @@ def load_ct(path: str | Path, pet: Image) -> tuple[np.ndarray, dict]:
     return ct, record
 
 
+def _is_dicom(path: str | Path) -> bool:
+    if str(path).endswith(VOLUME_SUFFIXES):
+        return False
+    from clickpet.dicom_series import is_dicom
+
+    return is_dicom(path)
+
+
 def _check_finite(array: np.ndarray, path: str | Path) -> None:
     # one sum sees every NaN and infinity without a mask of the array's size
     if not np.isfinite(array.sum(dtype=np.float64)):
@@ -78,7 +88,7 @@ def load_label(path: str | Path, pet: Image) -> np.ndarray:
 
     Raises InputError for another grid or values other than 0 and 1.
     """
-    if Path(path).is_dir() or Path(path).suffix.lower() == ".dcm":
+    if _is_dicom(path):
         from clickpet.dicom_masks import load_mask
 
         return load_mask(path, pet).astype(np.uint8, copy=False)

@@ -123,6 +123,7 @@ STUDIES = {study.slug: study for study in load_cohort(config["cohort"])}
 FOLDS = [str(fold) for fold in config["folds"]]
 NUMBERED_FOLDS = [fold for fold in FOLDS if fold != "all"]
 TRAIN, SCORED, CASES = slugs("train"), slugs("train", "test"), list(STUDIES)
+DICOM_CODE = ["suv", "suv_header", "dicom_series", "dicom_stack", "dicom_values", "dicom_times"]
 PREDICT_CODE = ["inference", "ensemble", "sliding_window", "network_grid", "body", "mirroring", "model_folder", "network", "resampling", "content_box", "planning"]
 INTERACTIVE = config["report"]["interactive"]
 CLICK_STEPS = config["evaluate"]["click_steps"]

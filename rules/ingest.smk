@@ -13,7 +13,7 @@ rule import_case:
     params:
         name=lambda wildcards: study(wildcards).case,
         suv_timing=config["ingest"]["suv_timing"],
-        code=code("ingest", "images", "suv", "dicom_series"),
+        code=code("ingest", "images", *DICOM_CODE),
     log:
         "logs/import_case/{case}.log",
     benchmark:
@@ -38,7 +38,7 @@ rule import_label:
         record="results/cases/{case}/truth.json",
         intensities="results/cases/{case}/lesion_intensities.npy",
     params:
-        code=code("ingest", "images", "planning", "content_box", "dicom_masks"),
+        code=code("ingest", "images", "planning", "content_box", "dicom_masks", *DICOM_CODE),
     log:
         "logs/import_label/{case}.log",
     benchmark:
