@@ -4,6 +4,7 @@ A lesion mask of 52 million voxels holds some ten thousand foreground voxels. La
 volume costs a label array of four times its size; its runs (start and length of every unbroken
 stretch of foreground along the axis that is contiguous in memory) hold the same in kilobytes, and
 components, volumes and overlaps are sums over runs. The result is that of labelling the volume.
+Pure noise is the worst case: a mask whose every other voxel is set needs about 55 times its size.
 """
 
 from __future__ import annotations
