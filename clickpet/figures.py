@@ -95,7 +95,7 @@ def draw_training_curves(training: Mapping[str, Sequence[TrainingCurve]]) -> Fig
     if not rows:
         return note_figure("No model was trained in this run: there are no training curves.")
     with manners():
-        figure = new_figure(2.2 * len(rows))
+        figure = new_figure(1.9 * len(rows))
         panels = figure.subplots(len(rows), 2, squeeze=False)
         for (model, curves), (loss, quality) in zip(rows.items(), panels, strict=True):
             name = "Discriminator" if model == "tracer" else tracer_name(model)

@@ -94,7 +94,8 @@ def _time_sentence(records: Mapping[str, Mapping]) -> str:
     limits = {record["time_limit_s"] for record in records.values() if record.get("time_limit_s") is not None}
     if limits:
         limit = min(limits)
-        text += f". {int(np.sum(seconds > limit))} took longer than the limit of {limit:g} s"
+        over = int(np.sum(seconds > limit))
+        text += f". {over or 'None'} took longer than the limit of {limit:g} s"
     return text + "."
 
 
@@ -157,9 +158,14 @@ def provenance_section(run: RunResults) -> Section:
             "versions", "Versions of the packages that compute.", [("Package", "text"), ("Version", "text")], packages
         ),
         _cost_table(provenance["rules"]),
-        Listing("The whole configuration", yaml.safe_dump(dict(run.config), sort_keys=False, allow_unicode=True)),
+        Listing("The whole configuration", _yaml(run.config)),
     ]
     return Section("provenance", "Provenance", blocks)
+
+
+def _yaml(config: Mapping) -> str:
+    """The configuration as one would write it: lists in one line."""
+    return yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True, default_flow_style=None, width=100)
 
 
 def _cost_table(rules: list[Mapping]) -> Table:

@@ -32,7 +32,7 @@ def scores_section(run: RunResults) -> Section:
             "scored out of fold."
         ),
         definitions_block(),
-        summary_table(run.summary, confidence),
+        *summary_tables(run.summary, confidence),
     ]
     blocks += figure_blocks(
         run.figures,
@@ -56,22 +56,28 @@ def scores_section(run: RunResults) -> Section:
     return Section("scores", "Segmentation", blocks)
 
 
-def summary_table(summary: pd.DataFrame, confidence: float) -> Table:
-    """Means and intervals as in `summary.tsv`, a row per group."""
-    columns = [("Group", "text"), ("Studies", "number"), ("Patients", "number")]
-    columns += [(heading, "number") for _, heading, _ in (*SCORE_COLUMNS, *DETECTION_COLUMNS)]
-    rows = [
-        [group_name(row), row["studies"], row["patients"], *_intervals(row, (*SCORE_COLUMNS, *DETECTION_COLUMNS))]
-        for row in summary.to_dict("records")
-    ]
-    return Table(
-        "summary",
-        f"Mean scores with {confidence * 100:g} % confidence intervals in brackets (bootstrap over patients).",
-        columns,
-        rows,
-        note="Dice, FNV, sensitivity and F1 are means over the studies that have lesions, precision over those where "
-        "something was predicted; studies and patients count all of a group. With one patient there is no interval.",
-    )
+def summary_tables(summary: pd.DataFrame, confidence: float) -> list[Table]:
+    """Means and intervals as in `summary.tsv`, a row per group: scores of voxels and volumes, scores of lesions."""
+    tables = []
+    interval = f"with {confidence * 100:g} % confidence intervals in brackets (bootstrap over patients)."
+    for key, what, metrics, note in (
+        ("summary", "Mean scores", SCORE_COLUMNS, "Dice and FNV: studies that have lesions only."),
+        (
+            "detection",
+            "Mean lesion-wise scores of the studies",
+            DETECTION_COLUMNS,
+            "Sensitivity and F1: studies that have lesions; precision: studies in which something was predicted.",
+        ),
+    ):
+        columns = [("Group", "text"), ("Studies", "number"), ("Patients", "number")]
+        columns += [(heading, "number") for _, heading, _ in metrics]
+        rows = [
+            [group_name(row), row["studies"], row["patients"], *_intervals(row, metrics)]
+            for row in summary.to_dict("records")
+        ]
+        note += " Studies and patients count all of a group. With one patient there is no interval."
+        tables.append(Table(key, f"{what} {interval}", columns, rows, note=note))
+    return tables
 
 
 def group_name(row: Mapping) -> str:

@@ -116,13 +116,12 @@ def test_the_page_is_well_formed_and_needs_nothing_else(report, page):
 
 def test_summary_is_that_of_the_table(made, page):
     summary = read_table(made.path("results", "summary.tsv"))
-    rows = page.tables["summary"][1:]
+    rows, detection = page.tables["summary"][1:], page.tables["detection"][1:]
     assert len(rows) == len(summary)
-    for row, expected in zip(rows, summary.to_dict("records"), strict=True):
-        assert row[1:3] == [str(expected["studies"]), str(expected["patients"])]
-        for cell, metric, digits in zip(
-            row[3:], ("dice", "fpv_ml", "fnv_ml", "sensitivity", "precision", "f1"), (3, 2, 2, 2, 2, 2), strict=True
-        ):
+    for row, lesion_row, expected in zip(rows, detection, summary.to_dict("records"), strict=True):
+        assert row[1:3] == [str(expected["studies"]), str(expected["patients"])] == lesion_row[1:3]
+        metrics = ("dice", "fpv_ml", "fnv_ml", "sensitivity", "precision", "f1")
+        for cell, metric, digits in zip(row[3:] + lesion_row[3:], metrics, (3, 2, 2, 2, 2, 2), strict=True):
             mean, low, high = (expected[f"{metric}_{part}"] for part in ("mean", "low", "high"))
             text = shown(mean, digits)
             if not np.isnan(low):
