@@ -302,7 +302,7 @@ def _sample_positions(length: int, spacing_mm: float, spacing_out_mm: float) -> 
     positions = np.arange(_samples(length, spacing_mm, spacing_out_mm)) * (spacing_out_mm / spacing_mm)
     nearest = np.rint(positions)
     positions = np.where(np.abs(positions - nearest) < 1e-6, nearest, positions)
-    return positions, positions <= length - 0.5
+    return positions, positions < length - 0.5
 
 
 def _bands(weights: np.ndarray):
