@@ -14,7 +14,7 @@ rule score_case:
         lesions="results/cases/{case}/lesion_scores.csv",
     params:
         row=lambda wildcards: labels_of(wildcards.case),
-        code=code("scores", "lesion_table"),
+        code=code("scores", "lesion_table", "runs"),
     log:
         "logs/score_case/{case}.log",
     benchmark:
@@ -33,12 +33,13 @@ rule measure_lesions:
     input:
         mask="results/cases/{case}/lesions.nii.gz",
         suv="results/cases/{case}/suv.nii.gz",
+        truth=truth_if_any,
     output:
         lesions="results/cases/{case}/lesion_table.csv",
         study="results/cases/{case}/study.json",
     params:
         row=lambda wildcards: labels_of(wildcards.case),
-        code=code("lesion_table"),
+        code=code("lesion_table", "runs"),
     log:
         "logs/measure_lesions/{case}.log",
     benchmark:
@@ -67,7 +68,7 @@ rule score_interactive:
         row=lambda wildcards: labels_of(wildcards.case),
         steps=CLICK_STEPS,
         postprocess=config["postprocess"],
-        code=code("scores", "postprocess"),
+        code=code("scores", "postprocess", "runs"),
     log:
         "logs/score_interactive/{case}.log",
     benchmark:

@@ -10,7 +10,7 @@ rule drop_faint_specks:
         mask="results/cases/{case}/lesions.nii.gz",
     params:
         **config["postprocess"],
-        code=code("postprocess"),
+        code=code("postprocess", "runs"),
     log:
         "logs/drop_faint_specks/{case}.log",
     benchmark:
