@@ -6,7 +6,6 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure as Drawing
 
@@ -20,13 +19,23 @@ from clickpet.comparison import (
     rank_runs,
     run_means,
 )
-from clickpet.figures import METRICS as SCORES
 from clickpet.figures import curve_band
 from clickpet.files import write_text
 from clickpet.page import Cell, Figure, Section, Table, Text, estimate, number, render_page
-from clickpet.palette import DPI, GROUP_COLOURS, TRACER_COLOURS, TRACER_MARKERS, manners, new_figure, tracer_name
+from clickpet.palette import (
+    DPI,
+    GROUP_COLOURS,
+    TRACER_COLOURS,
+    TRACER_MARKERS,
+    logarithmic,
+    manners,
+    new_figure,
+    tracer_name,
+)
 from clickpet.report_methods import definitions_block
 from clickpet.summary import write_table
+
+_SCORES = ("dice", "fpv_ml", "fnv_ml")
 
 
 def write_comparison(
@@ -67,7 +76,7 @@ def build_comparison(
             "study by study."
         ),
         sections=[
-            Section("means", "Each run by itself", [*_warnings(runs), definitions_block(), _means_table(runs, means)]),
+            Section("means", "Each run by itself", [*_warnings(runs), definitions_block(), _means_table(means)]),
             Section("ranking", "Official ranking", _ranking(ranking)),
             Section("differences", "Paired differences", [_difference_table(differences, confidence)]),
             Section(
@@ -103,19 +112,21 @@ def _warnings(runs: Sequence[Run]) -> list[Text]:
     return warnings
 
 
-def _means_table(runs: Sequence[Run], means: pd.DataFrame) -> Table:
-    metrics = [metric for metric in METRICS if metric in set(means["metric"])]
-    rows = []
-    for run in runs:
-        own = means[means["run"] == run.name].set_index("metric")
-        cells = [
-            estimate(*own.loc[metric, ["mean", "low", "high"]], 3) if metric in own.index else None
-            for metric in metrics
+def _means_table(means: pd.DataFrame) -> Table:
+    rows = [
+        [
+            METRICS[metric][0],
+            row["run"],
+            row["studies"],
+            row["patients"],
+            estimate(row["mean"], row["low"], row["high"], 3),
         ]
-        rows.append([run.name, len(run.scores), run.scores["patient"].nunique(), *cells])
-    columns = [("Run", "text"), ("Studies", "number"), ("Patients", "number")]
-    columns += [(METRICS[metric][0], "number") for metric in metrics]
-    return Table("run-means", "Means of each run over its own studies, with confidence intervals.", columns, rows)
+        for metric in METRICS
+        for row in means[means["metric"] == metric].to_dict("records")
+    ]
+    columns = [("Metric", "text"), ("Run", "text"), ("Studies", "number"), ("Patients", "number"), ("Mean", "number")]
+    caption = "Means of each run over its own studies that have a value, with confidence intervals over patients."
+    return Table("run-means", caption, columns, rows)
 
 
 def _ranking(ranking: pd.DataFrame | None) -> list:
@@ -179,37 +190,34 @@ def _group_name(group: str, level: str) -> str:
 
 
 def _scatter(reference: Run, other: Run, number_of_run: int) -> Figure:
-    pair = reference.scores.merge(
-        other.scores[["slug", "dice", "fpv_ml", "fnv_ml"]], on="slug", suffixes=("", "_other")
-    )
+    pair = reference.scores.merge(other.scores[["slug", *_SCORES]], on="slug", suffixes=("", "_other"))
     with manners():
-        drawing = new_figure(2.5)
-        for (metric, name, unit), panel in zip(SCORES, drawing.subplots(1, len(SCORES)), strict=True):
+        drawing = new_figure(2.6)
+        for metric, panel in zip(_SCORES, drawing.subplots(1, len(_SCORES)), strict=True):
             known = pair.dropna(subset=[metric, f"{metric}_other"])
             for tracer, rows in known.groupby("tracer"):
                 panel.scatter(
                     rows[metric], rows[f"{metric}_other"], s=12, alpha=0.7, linewidths=0, label=tracer_name(tracer),
                     color=TRACER_COLOURS.get(tracer), marker=TRACER_MARKERS.get(tracer, "s"),
                 )  # fmt: skip
-            top = (
-                1.0
-                if metric == "dice"
-                else max(1.0, np.nanmax([known[metric].max(), known[f"{metric}_other"].max(), 1]))
-            )
-            panel.plot([0, top], [0, top], color="#8b949e", linewidth=0.8)
+            top = 1.03
             if metric != "dice":
-                panel.set_xscale("symlog", linthresh=1)
-                panel.set_yscale("symlog", linthresh=1)
-            panel.set_title(f"{name} ({unit}), n = {len(known)}" if unit else f"{name}, n = {len(known)}", fontsize=7.5)
+                top = 1.3 * max(1.0, *known[metric], *known[f"{metric}_other"])
+                logarithmic(panel, "x", linear_below=1)
+                logarithmic(panel, "y", linear_below=1)
+            panel.plot([0, top], [0, top], color="#8b949e", linewidth=0.8)
+            panel.set_xlim(-0.03 if metric == "dice" else -0.1, top)
+            panel.set_ylim(-0.03 if metric == "dice" else -0.1, top)
+            panel.set_box_aspect(1)
+            panel.set_title(f"{METRICS[metric][0]}, n = {len(known)}")
             panel.set_xlabel("reference")
             panel.set_ylabel("run")
             if metric == "dice":
                 panel.legend(loc="lower right")
     return Figure(
         f"scatter-{number_of_run}",
-        f"“{other.name}” over “{reference.name}”, a dot per study. On the line both are equal; above it the "
-        "run has the "
-        "higher value. Volumes are linear below 1 ml, logarithmic above.",
+        f"“{other.name}” over “{reference.name}”, a dot per study. On the line both are equal; above it the run has "
+        "the higher value. Volumes are linear below 1 ml, logarithmic above.",
         _png(drawing),
         f"Scores of the studies in {other.name} over those in {reference.name}",
     )
@@ -221,14 +229,14 @@ def _curves(runs: Sequence[Run], options: dict) -> list:
         return [Text("None of the runs has an interactive evaluation.")]
     with manners():
         drawing = new_figure(2.6)
-        for (metric, name, unit), panel in zip(SCORES, drawing.subplots(1, len(SCORES)), strict=True):
+        for metric, panel in zip(_SCORES, drawing.subplots(1, len(_SCORES)), strict=True):
             for place, run in enumerate(run_over_clicks):
                 colour = GROUP_COLOURS[place % len(GROUP_COLOURS)]
                 band = curve_band(run.interactive, metric, **options)
                 label = f"{run.name} (n = {run.interactive['slug'].nunique()})"
                 panel.plot(band.index, band["mean"], color=colour, marker="o", markersize=2.5, label=label)
                 panel.fill_between(band.index, band["low"], band["high"], color=colour, alpha=0.15, linewidth=0)
-            panel.set_title(f"{name} ({unit})" if unit else name, fontsize=7.5)
+            panel.set_title(METRICS[metric][0])
             panel.set_xlabel("clicks of each kind")
             panel.set_ylim(0, 1 if metric == "dice" else None)
         handles, labels = panel.get_legend_handles_labels()
@@ -239,8 +247,8 @@ def _curves(runs: Sequence[Run], options: dict) -> list:
 
 def _study_table(runs: Sequence[Run]) -> Table:
     frame = per_study(runs)
-    values = [f"{metric}|{run.name}" for metric, *_ in SCORES for run in runs]
-    heads = [f"{METRICS[metric][0]}, {run.name}" for metric, *_ in SCORES for run in runs]
+    values = [f"{metric}|{run.name}" for metric in _SCORES for run in runs]
+    heads = [f"{METRICS[metric][0]}, {run.name}" for metric in _SCORES for run in runs]
     rows = [
         [row["case"], tracer_name(row["tracer"]), *(number(row[name], 3) for name in values)]
         for row in frame.to_dict("records")

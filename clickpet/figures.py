@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import MaxNLocator
 
 from clickpet.agreement import agreement, volume_class
 from clickpet.bootstrap import bootstrap_mean
@@ -23,6 +23,7 @@ from clickpet.palette import (
     PAGE_WIDTH_IN,
     TRACER_COLOURS,
     TRACER_MARKERS,
+    logarithmic,
     manners,
     new_figure,
     note_figure,
@@ -137,7 +138,7 @@ def draw_dice_by_case(scores: pd.DataFrame) -> Figure:
             strip.scatter(place + np.asarray(spread), rows["dice"].sort_values(), s=10, linewidths=0, **look)
             strip.hlines(rows["dice"].mean(), place - 0.35, place + 0.35, color="#1b1f24", linewidth=1.4)
             strip.hlines(rows["dice"].median(), place - 0.35, place + 0.35, color="#1b1f24", linewidth=1, linestyle=":")
-        _logarithmic(cloud.xaxis, lambda: cloud.set_xscale("log"))
+        logarithmic(cloud, "x")
         cloud.set_xlabel("true lesion volume of the study (ml)")
         cloud.set_ylabel("Dice")
         cloud.set_ylim(-0.03, 1.03)
@@ -174,7 +175,7 @@ def draw_bland_altman(scores: pd.DataFrame) -> Figure:
                         f"{name} {number(value, 1).text} ml", (1, value), xycoords=("axes fraction", "data"),
                         ha="right", va="bottom", fontsize=6.5,
                     )  # fmt: skip
-            _logarithmic(panel.xaxis, lambda panel=panel: panel.set_xscale("symlog", linthresh=1))
+            logarithmic(panel, "x", linear_below=1)
             panel.set_xlim(left=0)
             panel.set_title(_label(tracer, rows))
             panel.set_xlabel("mean of predicted and true TMTV (ml)")
@@ -230,15 +231,6 @@ def draw_gallery(pictures: Sequence[str | Path], *, columns: int = 3) -> Figure:
         for panel, image in zip(panels.flat, images, strict=False):
             panel.imshow(image, interpolation="antialiased")
     return figure
-
-
-def _logarithmic(axis, scale) -> None:
-    """Make an axis logarithmic with plain numbers."""
-    scale()
-    if axis.get_scale() == "log":
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.set_minor_formatter(NullFormatter())
 
 
 def _label(group: str, rows: pd.DataFrame) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import matplotlib
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from clickpet.files import replacing
 
@@ -78,3 +79,14 @@ def save_png(figure: Figure, path: str | Path, *, dpi: int = DPI) -> None:
 def tracer_name(tracer: str) -> str:
     """A tracer as one writes it: FDG, PSMA."""
     return TRACER_NAMES.get(tracer, str(tracer).upper())
+
+
+def logarithmic(panel, axis: str, *, linear_below: float | None = None) -> None:
+    """Make an axis ("x" or "y") of a panel logarithmic with plain numbers; linear below a value where 0 must show."""
+    scale = {"value": "log"} if linear_below is None else {"value": "symlog", "linthresh": linear_below}
+    getattr(panel, f"set_{axis}scale")(**scale)
+    place = getattr(panel, f"{axis}axis")
+    if linear_below is None:
+        place.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    place.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    place.set_minor_formatter(NullFormatter())
