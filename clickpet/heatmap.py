@@ -85,12 +85,12 @@ def heatmap_steps(suv: np.ndarray, clicks: Clicks, steps: Iterable[int], **optio
     for k in steps:
         if canvas is None or k < canvas.drawn:
             canvas = _Canvas(suv, **options)
-        canvas.draw(clicks, k)
+        canvas.add(clicks, k)
         yield k, canvas.heatmap()
 
 
 class _Canvas:
-    """The sums of the Gaussians drawn so far."""
+    """The Gaussians of the clicks so far, and the heatmap that they make."""
 
     def __init__(
         self,
@@ -123,67 +123,72 @@ class _Canvas:
         self.truncate, self.border = float(truncate), border
         self.unit_peak, self.released = peak == "unit", released
         self.keep_clicked = keep_clicked or released
-        self.tumor, self.background = _zeros_like(suv), _zeros_like(suv)
-        self.windows: list[tuple[slice, slice, slice]] = []
-        self.background_voxels: dict[tuple[int, int, int], None] = {}  # a set that keeps its order
+        self.tumor: list[Gaussian] = []
+        self.background: dict[tuple[int, int, int], Gaussian] = {}  # one per voxel, in the order of the clicks
         self.drawn = 0
 
-    def draw(self, clicks: Clicks, k: int) -> None:
-        """Add the tumour and the background clicks number `drawn` .. k-1."""
-        for kind in ("tumor", "background"):
-            for voxel in getattr(clicks, kind)[self.drawn : k].tolist():
-                self._check(voxel, kind)
-                self._add_tumor(voxel) if kind == "tumor" else self._add_background(tuple(voxel))
+    def add(self, clicks: Clicks, k: int) -> None:
+        """Add the Gaussians of the tumour and the background clicks number `drawn` .. k-1."""
+        for voxel in map(tuple, clicks.tumor[self.drawn : k].tolist()):
+            window, values = self._gaussian(voxel, "tumor")
+            values[self.suv[window] < min(float(self.suv[voxel]), self.suv_gate)] = 0
+            self.tumor.append((window, values / values.max() if self.unit_peak else values))
+        for voxel in map(tuple, clicks.background[self.drawn : k].tolist()):
+            if voxel not in self.background:
+                window, values = self._gaussian(voxel, "background")
+                to_unit = self.unit_peak and not self.released
+                self.background[voxel] = (window, values / values.max() if to_unit else values)
         self.drawn = k
 
-    def _check(self, voxel: list[int], kind: str) -> None:
+    def _gaussian(self, voxel: tuple[int, int, int], kind: str) -> Gaussian:
         if not all(0 <= index < length for index, length in zip(voxel, self.suv.shape, strict=True)):
             size = "x".join(map(str, self.suv.shape))
-            raise InputError(f"the {kind} click {voxel} is outside the grid {size}", mend="read clicks with their PET")
-
-    def _add_tumor(self, voxel: list[int]) -> None:
-        window, values = _gaussian(voxel, self.suv.shape, self.sigmas["tumor"], self.truncate, self.border)
-        gate_suv = min(float(self.suv[tuple(voxel)]), self.suv_gate)
-        values[self.suv[window] < gate_suv] = 0
-        if self.unit_peak:
-            values /= values.max()
-        self.tumor[window] += values
-        self.windows.append(window)
-
-    def _add_background(self, voxel: tuple[int, int, int]) -> None:
-        if voxel in self.background_voxels:
-            return
-        self.background_voxels[voxel] = None
-        window, values = _gaussian(voxel, self.suv.shape, self.sigmas["background"], self.truncate, self.border)
-        if self.unit_peak and not self.released:
-            values /= values.max()
-        self.background[window] += values
-        self.windows.append(window)
+            raise InputError(
+                f"the {kind} click {list(voxel)} is outside the grid {size}", mend="read clicks with their PET"
+            )
+        return _gaussian(voxel, self.suv.shape, self.sigmas[kind], self.truncate, self.border)
 
     def heatmap(self) -> np.ndarray:
-        """Tumour minus background, float32 (x, y, z), as a new array."""
-        heatmap = _zeros_like(self.suv)
-        divisor = self._background_maximum() if self.released and self.unit_peak else 1.0
-        only_background = self.released and not any(self.tumor[window].any() for window in self.windows)
-        sign = 1.0 if only_background else -1.0
-        for window in self.windows:
-            tumor, background = self._clipped(window)
-            heatmap[window] = tumor + sign * background / divisor
-        for voxel in self.background_voxels if self.keep_clicked else ():
-            background = min(float(self.background[voxel]) / divisor, 1.0)
-            heatmap[voxel] = min(float(self.tumor[voxel]), 1.0) + sign * background
+        """Tumour minus background, float32 (x, y, z), as a new array in the memory layout of the SUV.
+
+        Everything happens in the one array: what is above 0 is tumour, and background goes where nothing is.
+        """
+        heatmap = np.zeros(self.suv.shape, np.float32, order="F" if self.suv.flags.f_contiguous else "C")
+        for window, values in self.tumor:
+            heatmap[window] += values
+        for window, _ in self.tumor:
+            np.minimum(heatmap[window], 1, out=heatmap[window])
+        clicked = {voxel: self._background_at(voxel) for voxel in self.background if self.keep_clicked}
+        self._subtract_background(heatmap, 1.0)
+        divisor = 1.0
+        if self.released and self.unit_peak:
+            lowest = [float(heatmap[window].min()) for window, _ in self.background.values()]
+            divisor = max([*clicked.values(), *(-low for low in lowest)], default=0.0) or 1.0
+            for window, _ in self.background.values():
+                np.maximum(heatmap[window], 0, out=heatmap[window])
+            self._subtract_background(heatmap, divisor)
+        for voxel, value in clicked.items():
+            heatmap[voxel] = max(float(heatmap[voxel]), 0.0) - min(value / divisor, 1.0)
+        if self.released and not self.tumor:
+            for window, _ in self.background.values():
+                np.abs(heatmap[window], out=heatmap[window])
         return heatmap
 
-    def _clipped(self, window) -> tuple[np.ndarray, np.ndarray]:
-        tumor, background = self.tumor[window], np.minimum(self.background[window], 1)
-        background[tumor > 0] = 0
-        return np.minimum(tumor, 1), background
+    def _subtract_background(self, heatmap: np.ndarray, divisor: float) -> None:
+        for window, values in self.background.values():
+            local = heatmap[window]
+            np.subtract(local, values / divisor, out=local, where=local <= 0, casting="same_kind")
+        for window, _ in self.background.values():
+            np.maximum(heatmap[window], -1, out=heatmap[window])
 
-    def _background_maximum(self) -> float:
-        """Largest value of the background map that the heatmap will show, 1 if there is none."""
-        largest = [float(self._clipped(window)[1].max()) for window in self.windows]
-        largest += [float(self.background[voxel]) for voxel in self.background_voxels if self.keep_clicked]
-        return max(largest, default=0.0) or 1.0
+    def _background_at(self, voxel: tuple[int, int, int]) -> float:
+        """Value of the background map at one voxel."""
+        total = 0.0
+        for window, values in self.background.values():
+            inside = tuple(index - part.start for index, part in zip(voxel, window, strict=True))
+            if all(0 <= index < length for index, length in zip(inside, values.shape, strict=True)):
+                total += float(values[inside])
+        return min(total, 1.0)
 
 
 def _gaussian(
@@ -205,14 +210,9 @@ def _gaussian(
         window.append(slice(int(hit[0]), int(hit[-1]) + 1))
         lines.append(line[window[-1]])
     x, y, z = lines
-    values = x[:, None, None] * y[:, None] * z
+    values = (z[:, None, None] * y[:, None] * x).T
     # far tails must not vanish in float32: "above 0" is part of the definition
     return tuple(window), np.maximum(values, np.finfo(np.float32).tiny)
-
-
-def _zeros_like(suv: np.ndarray) -> np.ndarray:
-    """Zeros that take no memory until they are written, in the memory layout of `suv`."""
-    return np.zeros(suv.shape, np.float32, order="F" if suv.flags.f_contiguous else "C")
 
 
 def _per_axis(name: str, sigma: Sigma, edges_mm: tuple[float, float, float]) -> tuple[float, ...]:

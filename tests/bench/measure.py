@@ -31,6 +31,7 @@ def compare(
     goal: float | None = None,
     largest_input: int | None = None,
     memory_goal: float | None = 1.5,
+    reference_s: float | None = None,
     reference_scale: float = 1.0,
     reference_repeats: int = 1,
     repeats: int = 5,
@@ -40,12 +41,14 @@ def compare(
 
     reference : the definition, written straightforwardly (None: only ours is measured);
     goal : the promised ratio;  largest_input : bytes of the largest input array (None: memory is not
-    measured);  reference_scale : factor from what `reference` did to the whole work, where only a
-    part was run (say so in `note`).
+    measured);  reference_s : seconds of the whole reference, where the caller measured them;
+    reference_scale : factor from what `reference` did to the whole work, where only a part was run
+    (say so in `note`).
     """
     ours_s = best_seconds(ours, repeats=repeats)
     memory = None if largest_input is None else peak_extra_bytes(ours) / largest_input
-    reference_s = None if reference is None else best_seconds(reference, repeats=reference_repeats) * reference_scale
+    if reference is not None:
+        reference_s = best_seconds(reference, repeats=reference_repeats) * reference_scale
     return {
         "name": name,
         "reference_s": reference_s,
