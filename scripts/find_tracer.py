@@ -5,15 +5,18 @@ from clickpet.job import logged
 
 def main(job):
     with logged(job.log[0], job.threads):
-        import numpy as np
-
-        from clickpet.discriminator import find_tracer, known_tracer, load_discriminator
         from clickpet.files import read_json, write_json
 
-        if job.params.only or job.params.given:
-            answer = known_tracer(job.params.only or job.params.given, "only" if job.params.only else "given")
-            write_json(job.output.tracer, {**answer, "models": []})
+        known = job.params.only or job.params.given
+        if known:
+            answer = {"tracer": known, "source": "only" if job.params.only else "given"}
+            write_json(job.output.tracer, {**answer, "probability_psma": [], "votes": {}, "models": []})
             return
+
+        import numpy as np
+
+        from clickpet.discriminator import find_tracer, load_discriminator
+
         members = dict(zip(job.params.folds, job.input.models, strict=True))
         if job.params.out_of_fold:
             fold = str(read_json(job.input.splits)["cases"][job.params.slug])
