@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -40,8 +42,6 @@ def read_table_if_any(path: str | Path | None) -> pd.DataFrame:
 
 
 def _quoting(separator: str) -> int:
-    import csv
-
     return csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL
 
 
@@ -51,19 +51,19 @@ def read_by_case(paths: Iterable[str | Path]) -> dict[str, dict]:
 
 
 def read_lesion_tables(paths: Iterable[str | Path], scores: pd.DataFrame) -> pd.DataFrame:
-    """All lesions of the scored cases in one frame, with slug, tracer, patient and centre of their case."""
-    frames = []
+    """The true lesions of all scored cases: slug, volume_ml, found, and tracer, patient, centre of their case.
+
+    paths : `{slug}/lesion_scores.csv`, comma-separated with a header.
+    """
+    rows = []
     for path in paths:
-        frame = read_table(path)
-        if not frame.empty:
-            frames.append(frame.assign(slug=Path(path).parent.name))
-    if not frames:
+        with open(path, encoding="utf-8", newline="") as file:
+            for row in csv.DictReader(file):
+                rows.append((Path(path).parent.name, float(row["volume_ml"]), int(row["found"])))
+    if not rows:
         return pd.DataFrame()
-    lesions = pd.concat(frames, ignore_index=True)
-    names = scores[["slug", "tracer", "patient", "centre"]]
-    return lesions.drop(columns=[name for name in names.columns if name != "slug"], errors="ignore").merge(
-        names, on="slug", how="inner"
-    )
+    lesions = pd.DataFrame(rows, columns=["slug", "volume_ml", "found"])
+    return lesions.merge(scores[["slug", "tracer", "patient", "centre"]], on="slug", how="inner")
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ class RunResults:
         """The resolved configuration."""
         return self.provenance["config"]
 
-    @property
+    @cached_property
     def names(self) -> dict[str, str]:
         """{slug: original name of the case}."""
         return dict(zip(self.cohort["slug"], self.cohort["case"], strict=True))

@@ -28,7 +28,7 @@ def write_report(
     cases = [results / "cases" / slug for slug in made.cases]
     if pictures:
         for number, case in enumerate(cases):
-            Image.fromarray(np.full((30, 40, 3), 5 * number, np.uint8)).save(case / "mip_overlay.png")
+            Image.fromarray(np.full((30, 40, 3), 5 * number % 256, np.uint8)).save(case / "mip_overlay.png")
     case_pictures = [case / "mip_overlay.png" for case in cases] if pictures else []
     tables = {
         name: results / f"{name}.tsv"
