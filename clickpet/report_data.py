@@ -165,21 +165,23 @@ def _short(value: object) -> object:
 
 
 def quality_blocks(run: RunResults) -> list:
-    """Findings of the quality check, as they come."""
+    """Findings of the quality check: counted by kind, and one by one under a fold."""
     if run.quality is None:
         return []
-    columns = [
-        (str(name).replace("_", " "), "number" if pd.api.types.is_numeric_dtype(run.quality[name]) else "text")
-        for name in run.quality.columns
+    what = "the quality check of images, labels and clicks"
+    if run.quality.empty:
+        return [Text(f"Nothing was found by {what}.")]
+    kinds = [
+        [severity, code, members["case"].nunique(), len(members)]
+        for (severity, code), members in run.quality.groupby(["severity", "code"], sort=False)
     ]
+    details = run.quality[[name for name in run.quality.columns if name != "slug"]].astype(object)
+    rows = details.where(run.quality.notna(), None).to_numpy().tolist()
+    kind_columns = [("Severity", "text"), ("Kind", "text"), ("Studies", "number"), ("Findings", "number")]
+    columns = [(name.capitalize(), "number" if name == "value" else "text") for name in details.columns]
     return [
-        Table(
-            "quality",
-            "Findings of the quality check of images, labels and clicks.",
-            columns,
-            run.quality.astype(object).where(run.quality.notna(), None).to_numpy().tolist(),
-            empty="nothing was found to be odd",
-        )
+        Table("quality", f"Findings of {what}; soft ones are for a person to look at.", kind_columns, kinds),
+        Table("findings", f"Every finding of {what}.", columns, rows, folded=f"Every finding ({len(rows)})"),
     ]
 
 

@@ -77,7 +77,7 @@ def test_tables_and_figures_are_numbered_apart_and_referred_to():
         Figure("pic", "caption", png(), "what it shows"),
     )
     assert 'See <a href="#second">Table 2</a> and <a href="#pic">Figure 1</a>.' in html
-    assert '<div class="scroll" id="second">' in html
+    assert '<div class="scroll short" id="second">' in html
     assert 'width="3" height="2" alt="what it shows"' in html
 
 

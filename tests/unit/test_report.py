@@ -313,21 +313,25 @@ def test_a_single_study(tmp_path):
     assert "No case picture was given." in page.words
 
 
-def test_quality_findings_are_shown_if_they_were_looked_for(tmp_path):
+def test_quality_findings_are_counted_and_listed(tmp_path):
     made = make_results(tmp_path, studies=3)
     quality = tmp_path / "quality.tsv"
+    header = "severity\tcode\tcase\tslug\twhat\tvalue\tmend\n"
     quality.write_text(
-        "case\tseverity\tcode\twhat\tvalue\nx <y>\tsoft\tspacing\ttoo wide\t9.5\nz\tsoft\taxes\todd\tnan\n"
+        header + "hard\tgrid\tx <y>\ts1\ttoo wide\t9.5\tcut\n"
+        "soft\taxes\tz\ts2\todd\tnan\tturn\nsoft\taxes\tz\ts2\tagain\t3\tturn\n"
     )
     page = Page(write_report(made, quality=quality, figures=False).read_text(encoding="utf-8"))
-    assert page.tables["quality"] == [
-        ["case", "severity", "code", "what", "value"],
-        ["x <y>", "soft", "spacing", "too wide", "9.50"],
-        ["z", "soft", "axes", "odd", DASH],
+    assert page.tables["quality"][1:] == [["hard", "grid", "1", "1"], ["soft", "axes", "1", "2"]]
+    assert page.tables["findings"] == [
+        ["Severity", "Code", "Case", "What", "Value", "Mend"],
+        ["hard", "grid", "x <y>", "too wide", "9.50", "cut"],
+        ["soft", "axes", "z", "odd", DASH, "turn"],
+        ["soft", "axes", "z", "again", "3.00", "turn"],
     ]
-    quality.write_text("case\tseverity\tcode\twhat\tvalue\n")
+    quality.write_text(header)
     page = Page(write_report(made, quality=quality, figures=False).read_text(encoding="utf-8"))
-    assert page.tables["quality"][1] == ["nothing was found to be odd"]
+    assert "Nothing was found by the quality check" in page.words
 
 
 def test_names_that_look_like_numbers_or_nothing_stay_names(tmp_path):
