@@ -1,0 +1,189 @@
+"""What a change re-runs: the real rules with scripts that only touch their outputs, then dry runs."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+STUB = """
+from pathlib import Path
+
+for output in snakemake.output:
+    Path(output).parent.mkdir(parents=True, exist_ok=True)
+    Path(output).write_text(snakemake.rule)
+"""
+CONFIG = """
+cohort: cases.tsv
+folds: [0, 1]
+organs: {provider: given, scheme: clickpet}
+evaluate: {click_steps: [0, 1]}
+report: {interactive: true}
+"""
+HEADER = "case\ttracer\tpatient\tcentre\tsplit\tct\tpet\tlabel\tclicks\torgans"
+FILES = "in/ct.nii.gz\tin/pet.nii.gz\tin/label.nii.gz\t\tin/organs.nii.gz"
+ROWS = [
+    f"fdg a  1.x\tfdg\tp1\tUKT\ttrain\t{FILES}",
+    f"fdg_b\tfdg\tp2\tUKT\ttrain\t{FILES}",
+    f"psma_c\tpsma\tp3\tLMU\ttrain\t{FILES}",
+    f"psma_d\tpsma\tp4\tLMU\ttrain\t{FILES}",
+    f"psma_t\tpsma\tp5\tLMU\ttest\t{FILES}",
+    "new\t\tp6\t\tpredict\tin/ct.nii.gz\tin/pet.nii.gz\t\tin/clicks.json\t",
+]
+#: Rules whose outputs belong to one case alone and do not need the whole cohort.
+OWN = {
+    "import_case", "import_label", "place_clicks", "draw_heatmap", "import_organs", "render_mip", "check_quality",
+}  # fmt: skip
+TRAINING = {"train_lesion_fold", "train_tracer_fold"}
+INFERENCE = {"predict_case", "predict_interactive", "find_tracer"}
+
+
+class Workflow:
+    """A copy of the workflow in a folder of its own."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        for name in ("rules", "config", "envs", "profiles"):
+            shutil.copytree(ROOT / name, folder / name)
+        shutil.copy(ROOT / "Snakefile", folder)
+        (folder / "clickpet").symlink_to(ROOT / "clickpet")
+        (folder / "scripts").mkdir()
+        for script in (ROOT / "scripts").glob("*.py"):
+            (folder / "scripts" / script.name).write_text(STUB)
+        (folder / "in").mkdir()
+        for name in ("ct.nii.gz", "pet.nii.gz", "label.nii.gz", "organs.nii.gz", "clicks.json"):
+            (folder / "in" / name).touch()
+        self.write(CONFIG, ROWS)
+
+    def write(self, config: str, rows: list[str]) -> None:
+        (self.folder / "mine.yaml").write_text(config)
+        table = "\n".join([HEADER, *rows]) + "\n"
+        if not (self.folder / "cases.tsv").exists() or (self.folder / "cases.tsv").read_text() != table:
+            (self.folder / "cases.tsv").write_text(table)
+
+    def snakemake(self, *arguments: str) -> str:
+        command = [sys.executable, "-m", "snakemake", "--configfile", "config/config.yaml", "mine.yaml", "--cores", "2"]
+        environment = {**os.environ, "PYTHONPATH": str(self.folder)}
+        done = subprocess.run(
+            [*command, *arguments], cwd=self.folder, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def would_run(self, config: str = CONFIG, rows: list[str] = ROWS) -> list[tuple[str, dict[str, str]]]:
+        """Rule and wildcards of every job of a dry run; the table and config are put back afterwards."""
+        table_time = (self.folder / "cases.tsv").stat()
+        self.write(config, rows)
+        text = self.snakemake("-n")
+        self.write(CONFIG, ROWS)
+        os.utime(self.folder / "cases.tsv", ns=(table_time.st_atime_ns, table_time.st_mtime_ns))
+        jobs = []
+        for block in re.split(r"^(?=(?:local)?rule \w+:$)", text, flags=re.MULTILINE)[1:]:
+            rule = re.match(r"(?:local)?rule (\w+):", block).group(1)
+            wildcards = re.search(r"^\s+wildcards: (.*)$", block, flags=re.MULTILINE)
+            pairs = wildcards.group(1).split(", ") if wildcards else []
+            if rule != "all":
+                jobs.append((rule, dict(pair.split("=", 1) for pair in pairs)))
+        return jobs
+
+
+@pytest.fixture(scope="module")
+def workflow(tmp_path_factory):
+    workflow = Workflow(tmp_path_factory.mktemp("workflow"))
+    workflow.snakemake("all")
+    return workflow
+
+
+def rules(jobs) -> set[str]:
+    return {rule for rule, _ in jobs}
+
+
+def test_when_all_is_done_nothing_runs(workflow):
+    assert workflow.would_run() == []
+
+
+def test_another_layout_of_the_config_runs_nothing(workflow):
+    assert workflow.would_run("# a comment\n\n" + CONFIG.replace("{provider: given, scheme: clickpet}", "\n  scheme: clickpet\n  provider: given")) == []
+
+
+def test_the_tumour_sigma_re_runs_heatmaps_and_what_depends_on_them(workflow):
+    jobs = workflow.would_run(CONFIG + "heatmap: {sigma_tumor: 4}\n")
+    assert "draw_heatmap" in rules(jobs)
+    assert rules(jobs) >= {"preprocess_case", "train_lesion_fold", "predict_case", "score_case", "write_report"}
+    untouched = {"place_clicks", "import_case", "import_label", "import_organs", "render_mip", "train_tracer_fold"}
+    assert not rules(jobs) & (untouched | {"find_tracer", "split_patients", "list_cohort", "fingerprint_cohort"})
+
+
+def test_a_post_processing_threshold_re_runs_no_training_and_no_inference(workflow):
+    jobs = workflow.would_run(CONFIG + "postprocess: {min_voxels: 5}\n")
+    assert {"drop_faint_specks", "score_interactive"} <= rules(jobs)
+    assert rules(jobs) >= {"score_case", "summarise_scores", "write_report"}
+    assert not rules(jobs) & (TRAINING | INFERENCE | OWN | {"preprocess_case"})
+
+
+def test_inference_options_re_run_no_training(workflow):
+    jobs = workflow.would_run(CONFIG + "predict: {tile_step: 0.5}\n")
+    assert {"predict_case", "predict_interactive"} <= rules(jobs)
+    assert not rules(jobs) & (TRAINING | OWN | {"preprocess_case", "find_tracer"})
+
+
+def test_the_iterations_of_a_tracer_train_only_that_tracer(workflow):
+    jobs = workflow.would_run(CONFIG + "train: {iterations_per_epoch: {psma: 9}}\n")
+    trained = {wildcards["tracer"] for rule, wildcards in jobs if rule == "train_lesion_fold"}
+    assert trained == {"psma"}
+    assert not rules(jobs) & (OWN | {"preprocess_case", "fingerprint_cohort", "plan_training", "train_tracer_fold"})
+
+
+def test_the_discriminators_epochs_train_no_lesion_model(workflow):
+    jobs = workflow.would_run(CONFIG + "tracer: {epochs: 3}\n")
+    assert {"train_tracer_fold", "find_tracer"} <= rules(jobs)
+    assert "train_lesion_fold" not in rules(jobs)
+
+
+def test_the_patch_re_plans_but_does_not_preprocess(workflow):
+    jobs = workflow.would_run(CONFIG + "train: {patch_size: [64, 64, 64]}\n")
+    assert {"plan_training", "train_lesion_fold"} <= rules(jobs)
+    assert not rules(jobs) & (OWN | {"preprocess_case", "fingerprint_cohort"})
+
+
+def test_the_bootstrap_re_runs_tables_and_report_only(workflow):
+    jobs = workflow.would_run(CONFIG.replace("click_steps: [0, 1]", "click_steps: [0, 1], bootstrap_repeats: 10"))
+    assert {"summarise_scores", "summarise_interactive", "write_report"} <= rules(jobs)
+    assert not rules(jobs) & (TRAINING | INFERENCE | OWN | {"score_case", "score_interactive", "drop_faint_specks"})
+
+
+@pytest.mark.parametrize("split", ["train", "predict"])
+def test_a_new_case_re_runs_nothing_of_the_other_cases_own_files(workflow, split):
+    row = f"fdg_n\tfdg\tp9\tUKT\ttrain\t{FILES}"
+    if split == "predict":
+        row = "fdg_n\tfdg\tp9\t\tpredict\tin/ct.nii.gz\tin/pet.nii.gz\t\t\t"
+    jobs = workflow.would_run(rows=[*ROWS, row])
+    assert {wildcards["case"] for rule, wildcards in jobs if rule in OWN} == {"fdg_n"}
+    if split == "predict":
+        others = {wildcards["case"] for _, wildcards in jobs if "case" in wildcards} - {"fdg_n"}
+        assert not others
+        assert not rules(jobs) & (TRAINING | {"preprocess_case"})
+
+
+def test_a_deleted_output_is_made_again_with_what_depends_on_it(workflow):
+    lost = workflow.folder / "results" / "cases" / "fdg_b" / "lesions.nii.gz"
+    content = lost.read_text()
+    times = lost.stat()
+    lost.unlink()
+    jobs = workflow.would_run()
+    lost.write_text(content)
+    os.utime(lost, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert {wildcards.get("case") for rule, wildcards in jobs if rule == "drop_faint_specks"} == {"fdg_b"}
+    assert {wildcards.get("case") for rule, wildcards in jobs if rule == "score_case"} == {"fdg_b"}
+    assert not rules(jobs) & (TRAINING | INFERENCE | OWN)
+
+
+def test_touched_inputs_with_the_same_content_run_nothing(workflow):
+    (workflow.folder / "in" / "ct.nii.gz").touch()
+    assert workflow.would_run() == []
