@@ -53,6 +53,8 @@ class NetworkGrid:
         plan = model.configuration.configuration
         as_planned = (plan["resampling_fn_data"], plan["resampling_fn_data_kwargs"].get("order"))
         self._own = own_resampling and self._coarse is None and as_planned == CUBIC
+        #: False where the PET grid has the network's spacing and every normalisation is voxel by voxel.
+        self.resamples = self.shape != self._content_shape or not set(plan["normalization_schemes"]) <= set(VOXELWISE)
 
     @property
     def whole(self) -> Box:
@@ -131,6 +133,33 @@ class NetworkGrid:
             }
             plane[...] = of_planes(sum(weights[key] * planes[key] for key in used))
         return result
+
+
+class NetworkInput:
+    """The channels of a case on the network's grid, read box by box.
+
+    arrays : CT, SUV, heatmap (x, y, z);  box : what will be read.  Without resampling nothing is copied ahead and a
+    box is prepared when it is read; otherwise the channels are resampled once, for `box`.
+    """
+
+    def __init__(self, grid: NetworkGrid, arrays: list[np.ndarray], box: Box):
+        self._grid, self._box = grid, box
+        self._channels = [self._ready(index, array) for index, array in enumerate(arrays)]
+
+    def replace(self, index: int, array: np.ndarray) -> None:
+        """Put another `array` into channel `index`."""
+        self._channels[index] = self._ready(index, array)
+
+    def read(self, box: Box) -> np.ndarray:
+        """The channels in a part of the box: float32 (channels, z, y, x), new memory."""
+        image = np.empty((len(self._channels), *(part.stop - part.start for part in box)), dtype=np.float32)
+        part = tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(box, self._box, strict=True))
+        for index, channel in enumerate(self._channels):
+            image[index] = channel[part] if self._grid.resamples else self._grid.channel(index, channel, box)
+        return image
+
+    def _ready(self, index: int, array: np.ndarray) -> np.ndarray:
+        return self._grid.channel(index, array, self._box) if self._grid.resamples else array
 
 
 def _normaliser(model: ModelFolder, index: int):

@@ -7,7 +7,7 @@ neither the importance map nor the sum of weights ever becomes a volume.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -105,17 +105,19 @@ class Window:
     lesion : float32 (z, y, x), above 0 where the ensemble sees lesion: mean over folds of the probability
     difference p(lesion) - p(background), or of the logit difference.
     spread : float32, standard deviation of p(lesion) over the folds, or None.
+    mean_spread : mean of the spread where the tiles see lesion, by their weight in the result; 0 without lesion.
     """
 
     lesion: np.ndarray
     spread: np.ndarray | None
+    mean_spread: float
     box: Box
 
 
 @torch.inference_mode()
 def slide(
     networks: Sequence[torch.nn.Module],
-    image: torch.Tensor,
+    read: Callable[[Box], np.ndarray],
     tiles: Tiling,
     *,
     mirror_axes: Sequence[int] = (),
@@ -126,71 +128,104 @@ def slide(
 ) -> Window:
     """Run an ensemble over `tiles`.
 
-    networks : give two logits (n, 2, z, y, x) for (n, channels, z, y, x);  image : float32 (channels, z, y, x) of
-    `tiles.box` on the CPU;  batch : tiles and mirrored tiles in one forward pass;  average : over folds, "softmax"
-    or "logits".
+    networks : give two logits (n, 2, z, y, x) for (n, channels, z, y, x);  read : gives the float32 input
+    (channels, z, y, x) of a box;  batch : tiles and mirrored tiles in one forward pass;  average : over folds,
+    "softmax" or "logits";  with_spread : also make the map.
 
-    A tile is cut and flipped once for all folds; logits of a fold are averaged over its mirrorings first.
-    Memory: one float32 volume of `tiles.box` (two `with_spread`) and, per tile of a batch, its input twice
-    and one float32 tile per fold. Same result bit for bit at the same number of threads on a CPU.
+    A tile is read and flipped once for all folds; logits of a fold are averaged over its mirrorings first.
+    Memory: one float32 volume of `tiles.box` (two `with_spread`); per tile of a group its input and a float32
+    tile per fold; and what a forward pass of `batch` takes. Same result bit for bit at the same number of
+    threads on a CPU.
     """
     device = torch.device(device)
     flips = mirrorings(mirror_axes)
-    weight = [torch.from_numpy(profile).float().to(device) for profile in importance_profiles(tiles.tile)]
-    weight = weight[0][:, None, None] * weight[1][:, None] * weight[2]
+    shares = _shares(tiles)
     extent = [part.stop - part.start for part in tiles.box]
-    sums = torch.zeros((2 if with_spread else 1, *extent), dtype=torch.float32, device=device)
+    total, spread_total = (torch.zeros(extent, device=device) if wanted else None for wanted in (True, with_spread))
+    found, spread_found = 0.0, 0.0
     starts = list(tiles)
     group = max(1, batch // len(flips))
     for first in range(0, len(starts), group):
         here = starts[first : first + group]
-        differences = _differences(networks, image, here, tiles, flips, batch, device)
+        given = [torch.from_numpy(tile_of(read, start, tiles)).to(device) for start in here]
+        differences = _differences(networks, given, flips, batch)
+        del given
         for index, start in enumerate(here):
             inner, outer = overlap(start, tiles)
-            for total, value in zip(sums, _combined(differences[:, index], average, with_spread), strict=True):
-                total[outer] += value.mul_(weight)[inner]
-    for axis, total in enumerate(summed_profiles(tiles)):
-        sums /= torch.from_numpy(total).float().to(device).view([-1 if axis == other else 1 for other in range(3)])
-    lesion, *spread = sums.cpu().numpy()
-    return Window(lesion, spread[0] if spread else None, tiles.box)
+            z, y, x = (torch.from_numpy(share[first]).to(device) for share, first in zip(shares, start, strict=True))
+            weight = z[:, None, None] * y[:, None] * x
+            value, spread = _combined(differences[:, index], average)
+            inside = weight * (value[inner] > 0)
+            total[outer].addcmul_(value[inner], weight)
+            if spread is not None:
+                found += float(inside.sum(dtype=torch.float64))
+                spread_found += float(inside.mul_(spread[inner]).sum(dtype=torch.float64))
+            if with_spread and spread is not None:
+                spread_total[outer].addcmul_(spread[inner], weight)
+        del differences
+    spread_map = None if spread_total is None or len(networks) == 1 else spread_total.cpu().numpy()
+    return Window(total.cpu().numpy(), spread_map, spread_found / found if found else 0.0, tiles.box)
 
 
-def _differences(networks, image, starts, tiles, flips, batch, device) -> torch.Tensor:
-    """Logit differences (folds, tiles, z, y, x) of the tiles at `starts`, averaged over their mirrorings."""
-    sums = torch.zeros((len(networks), len(starts), *tiles.tile), dtype=torch.float32, device=device)
-    cut = [tile_of(image, start, tiles).to(device) for start in starts]
-    units = [(index, axes) for index in range(len(starts)) for axes in flips]
+def _shares(tiles: Tiling) -> list[dict[int, np.ndarray]]:
+    """Per axis and start, the tile's part in the weighted mean over tiles, float32, where it is in the volume."""
+    shares = []
+    sums = zip(importance_profiles(tiles.tile), summed_profiles(tiles), tiles.starts, tiles.box, strict=True)
+    for profile, total, starts, part in sums:
+        of_axis = {}
+        for start in starts:
+            low, high = max(start, part.start), min(start + len(profile), part.stop)
+            share = profile[low - start : high - start] / total[low - part.start : high - part.start]
+            of_axis[start] = share.astype(np.float32)
+        shares.append(of_axis)
+    return shares
+
+
+def _differences(networks, given: list[torch.Tensor], flips, batch: int) -> torch.Tensor:
+    """Logit differences (folds, tiles, z, y, x) of the tiles `given`, averaged over their mirrorings."""
+    sums = torch.zeros((len(networks), len(given), *given[0].shape[1:]), device=given[0].device)
+    units = [(index, [axis + 1 for axis in axes]) for index in range(len(given)) for axes in flips]
     for first in range(0, len(units), batch):
         part = units[first : first + batch]
-        given = torch.stack([cut[index].flip([axis + 1 for axis in axes]) for index, axes in part])
+        if len(part) == 1 and not part[0][1]:
+            images = given[part[0][0]][None]
+        else:
+            images = torch.stack([given[index].flip(axes) if axes else given[index] for index, axes in part])
         for fold, network in enumerate(networks):
-            with torch.autocast(device.type, enabled=device.type == "cuda"):
-                logits = network(given)
-            for (index, axes), (background, lesion) in zip(part, logits, strict=True):
-                sums[fold, index] += (lesion.float() - background.float()).flip(axes)
+            with torch.autocast(images.device.type, enabled=images.device.type == "cuda"):
+                logits = network(images)
+            differences = logits[:, 1].float() - logits[:, 0].float()
+            del logits
+            for (index, axes), difference in zip(part, differences, strict=True):
+                sums[fold, index] += difference.flip([axis - 1 for axis in axes]) if axes else difference
+            del differences, difference
+        del images
     return sums.div_(len(flips))
 
 
-def _combined(differences: torch.Tensor, average: str, with_spread: bool) -> list[torch.Tensor]:
-    """Mean over folds of the (probability or logit) difference and, if wanted, the spread of the probability."""
-    if average == "logits":
-        mean = differences.mean(0)
-        if not with_spread:
-            return [mean]
-    probability = differences.sigmoid()
-    combined = [mean if average == "logits" else probability.mean(0).mul_(2).sub_(1)]
-    if with_spread:
-        combined.append(probability.std(0, correction=0))
-    return combined
+def _combined(differences: torch.Tensor, average: str) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Mean over folds of the (probability or logit) difference, and the spread of the probability; overwrites."""
+    mean_logit = differences.mean(0) if average == "logits" else None
+    if len(differences) == 1 and mean_logit is not None:
+        return mean_logit, None
+    probabilities = differences.sigmoid_()
+    mean = probabilities.mean(0)
+    spread = None
+    if len(probabilities) > 1:
+        spread = torch.zeros_like(mean)
+        for probability in probabilities:
+            spread.add_(probability.sub_(mean).square_())
+        spread.div_(len(probabilities)).sqrt_()
+    return mean.mul_(2).sub_(1) if mean_logit is None else mean_logit, spread
 
 
-def tile_of(image: torch.Tensor, start: Sequence[int], tiles: Tiling) -> torch.Tensor:
-    """The tile at `start` of `image` (channels, then `tiles.box`), zero where it leaves the volume."""
+def tile_of(read: Callable[[Box], np.ndarray], start: Sequence[int], tiles: Tiling) -> np.ndarray:
+    """The input of the tile at `start`, (channels, z, y, x), zero where the tile leaves the volume."""
     inner, outer = overlap(start, tiles)
-    part = image[(slice(None), *outer)]
+    part = read(tuple(slice(a.start + b.start, a.stop + b.start) for a, b in zip(outer, tiles.box, strict=True)))
     if part.shape[1:] == tiles.tile:
         return part
-    cut = torch.zeros((len(image), *tiles.tile), dtype=image.dtype)
+    cut = np.zeros((len(part), *tiles.tile), dtype=np.float32)
     cut[(slice(None), *inner)] = part
     return cut
 

@@ -6,11 +6,12 @@ nnU-Net keeps both logits and the sum of weights in half precision, fold after f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 
+from clickpet.content_box import Box
 from clickpet.mirroring import mirrorings
 from clickpet.sliding_window import Tiling, Window, importance_profiles, overlap, tile_of
 
@@ -21,7 +22,7 @@ PEAK = 10
 @torch.inference_mode()
 def slide_like_stock(
     networks: Sequence[torch.nn.Module],
-    image: torch.Tensor,
+    read: Callable[[Box], np.ndarray],
     tiles: Tiling,
     *,
     mirror_axes: Sequence[int] = (),
@@ -42,14 +43,14 @@ def slide_like_stock(
         weights = torch.zeros(extent, dtype=torch.half, device=device)
         for start in tiles:
             inner, outer = overlap(start, tiles)
-            tile = tile_of(image, start, tiles).to(device)
+            tile = torch.from_numpy(tile_of(read, start, tiles)).to(device)
             weighted = _mirrored(network, tile, mirror_axes, batch) * weight
             logits[(slice(None), *outer)] += weighted[(slice(None), *inner)]
             weights[outer] += weight[inner]
         logits /= weights
         total = logits if total is None else total.add_(logits)
     total /= len(networks)
-    return Window(total.cpu().numpy(), None, tiles.box)
+    return Window(total.cpu().numpy(), None, 0.0, tiles.box)
 
 
 def _mirrored(network, tile: torch.Tensor, mirror_axes: Sequence[int], batch: int) -> torch.Tensor:

@@ -92,6 +92,11 @@ def test_summed_profiles_are_the_sum_of_weights():
     np.testing.assert_allclose(np.einsum("i,j,k->ijk", *summed_profiles(tiles)), total[10:29, 10:15, 10:43])
 
 
+def reader(image):
+    """Boxes of an image that is there as a whole."""
+    return lambda box: image.numpy()[(slice(None), *box)]
+
+
 def plainly(networks, image, tiles, mirror_axes, average):
     """The definition: pad, cut, mirror one at a time, weigh, sum, divide; float64."""
     pads = [
@@ -134,18 +139,26 @@ def plainly(networks, image, tiles, mirror_axes, average):
 def test_slide_is_the_definition(shape, mirror_axes, batch, average):
     image = torch.randn(3, *shape, generator=torch.Generator().manual_seed(5))
     tiles = tiling(shape, TILE, 0.6)
-    window = slide(NETWORKS, image, tiles, mirror_axes=mirror_axes, batch=batch, average=average, with_spread=True)
+    window = slide(
+        NETWORKS, reader(image), tiles, mirror_axes=mirror_axes, batch=batch, average=average, with_spread=True
+    )
     lesion, spread = plainly(NETWORKS, image, tiles, mirror_axes, average)
     np.testing.assert_allclose(window.lesion, lesion, atol=2e-5)
     np.testing.assert_allclose(window.spread, spread, atol=2e-5)
     assert window.lesion.dtype == window.spread.dtype == np.float32
+    without = slide(NETWORKS, reader(image), tiles, mirror_axes=mirror_axes, batch=batch, average=average)
+    assert without.spread is None
+    assert without.lesion.tobytes() == window.lesion.tobytes()
+    assert window.mean_spread == without.mean_spread == pytest.approx(spread[lesion > 0].mean(), rel=0.2)
 
 
-def test_slide_over_a_box_needs_only_the_image_of_the_box():
+def test_slide_over_a_box_reads_only_the_box():
     image = torch.randn(3, 30, 20, 25, generator=torch.Generator().manual_seed(5))
     tiles = tiling(image.shape[1:], TILE, 0.6, (slice(9, 21), slice(4, 8), slice(3, 20)))
     assert tiles.box == (slice(9, 21), slice(3, 9), slice(3, 20))
-    window = slide(NETWORKS, image[(slice(None), *tiles.box)], tiles, mirror_axes=(2,), batch=2)
+    outside = image.clone()
+    outside[(slice(None), *tiles.box)] = 0
+    window = slide(NETWORKS, reader(image - outside), tiles, mirror_axes=(2,), batch=2)
     assert window.spread is None
     lesion, _ = plainly(NETWORKS, image, tiles, (2,), "softmax")
     np.testing.assert_allclose(window.lesion, lesion[tiles.box], atol=2e-5)
@@ -154,7 +167,7 @@ def test_slide_over_a_box_needs_only_the_image_of_the_box():
 def test_slide_is_the_same_bit_for_bit():
     image = torch.randn(3, 19, 15, 23, generator=torch.Generator().manual_seed(5))
     tiles = tiling(image.shape[1:], TILE, 0.6)
-    first, second = (slide(NETWORKS, image, tiles, mirror_axes=(0, 1, 2), batch=4) for _ in range(2))
+    first, second = (slide(NETWORKS, reader(image), tiles, mirror_axes=(0, 1, 2), batch=4) for _ in range(2))
     assert first.lesion.tobytes() == second.lesion.tobytes()
 
 
