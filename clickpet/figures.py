@@ -117,7 +117,7 @@ def draw_training_curves(training: Mapping[str, Sequence[TrainingCurve]]) -> Fig
             lines = [loss.plot([], [], color=BLACK, linestyle=style, linewidth=1)[0] for style in ("-", ":")]
             loss.legend(lines, ["training", "validation"], loc="upper right")
             quality.set_ylim(0, 1.02)
-            quality.legend(loc="lower right", ncols=2)
+            quality.legend(loc="best", ncols=2)
     return figure
 
 

@@ -73,9 +73,11 @@ def training_section(run: RunResults) -> Section:
         run.figures,
         (
             "training_curves",
-            "Training of each fold. Pseudo-Dice is nnU-Net's: over random patches of the held-out fold, not over "
-            "whole studies; the last checkpoint is used, whatever the curve. The discriminator stops early on patients "
-            "drawn from its training studies, so its curve knows nothing of the held-out fold.",
+            "Training of each fold. The training loss of a lesion model is that of both heads, its validation loss "
+            "that of the lesions alone: they are not on one scale. Pseudo-Dice is nnU-Net's: over random patches of "
+            "the held-out fold, not over whole studies; the last checkpoint is used, whatever the curve. The "
+            "discriminator stops early on patients drawn from its training studies, so its curve knows nothing of the "
+            "held-out fold.",
             "Loss and pseudo-Dice over epochs, a line per fold",
         ),
     )
