@@ -18,7 +18,17 @@ from clickpet.errors import InputError
 from clickpet.files import replacing
 
 _LPS_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
-_UNREADABLE = (OSError, EOFError, ValueError, zlib.error, nib.filebasedimages.ImageFileError, RuntimeError)
+_UNREADABLE = (
+    OSError,
+    EOFError,
+    ValueError,
+    RuntimeError,
+    zlib.error,
+    nib.filebasedimages.ImageFileError,
+    nib.spatialimages.HeaderDataError,
+)
+#: Orientation codes of NIfTI; 0 means "not told".
+_ORIENTATION_CODES = range(6)
 #: Two grids are the same if no corner of the volume moves by more than this part of a voxel.
 GRID_TOLERANCE_VOX = 0.05
 
@@ -80,6 +90,7 @@ def read_image(path: str | Path, dtype: type | None = None) -> Image:
 
 
 def _read_nifti(path: Path) -> Image:
+    _check_raw_header(path)
     file = nib.load(path)
     shape = _three_axes(file.shape, path)
     _check_affine(file.affine, path)
@@ -92,6 +103,29 @@ def _read_nifti(path: Path) -> Image:
     else:
         array = file.get_fdata(dtype=np.float32, caching="unchanged")
     return Image(array.reshape(shape), file.affine)
+
+
+def _check_raw_header(path: Path) -> None:
+    """Refuse what nibabel would mend without a word: no spacing becomes 1 mm, an unknown orientation code none."""
+    with nib.openers.ImageOpener(str(path)) as file:
+        raw = file.read(nib.Nifti2Header.sizeof_hdr)
+    sizes = [int.from_bytes(raw[:4], order) for order in ("little", "big")]
+    kind = next((kind for kind in (nib.Nifti1Header, nib.Nifti2Header) if kind.sizeof_hdr in sizes), None)
+    if kind is None or len(raw) < kind.sizeof_hdr:
+        return  # no NIfTI: nibabel says what is wrong
+    header = kind(raw[: kind.sizeof_hdr], check=False)
+    lengths, edges = header["dim"][1:4].tolist(), header["pixdim"][1:4].tolist()
+    if any(length < 1 for length in lengths[: int(header["dim"][0])]):
+        raise InputError(f"has no voxels (size {lengths})", where=path, mend="convert or export the image again")
+    if not all(np.isfinite(edge) and edge != 0 for edge in edges):
+        raise InputError(f"voxel spacing {edges} is not positive", where=path, mend="mend its header")
+    codes = [int(header[name]) for name in ("qform_code", "sform_code")]
+    if not any(codes) or any(code not in _ORIENTATION_CODES for code in codes):
+        raise InputError(
+            f"does not tell its orientation (qform code {codes[0]}, sform code {codes[1]})",
+            where=path,
+            mend="convert it again, or set the codes to 1 if the affine is right",
+        )
 
 
 def _read_itk(path: Path) -> Image:
@@ -148,7 +182,9 @@ def same_grid(shape_a, affine_a, shape_b, affine_b) -> bool:
 def grid_text(shape, affine) -> str:
     """A grid as a person would write it, for messages."""
     sizes = "x".join(str(length) for length in shape)
-    return f"{sizes} at {'x'.join(f'{edge:.2f}' for edge in spacing_mm(affine))} mm"
+    edges = "x".join(f"{edge:.2f}" for edge in spacing_mm(affine))
+    origin = ", ".join(f"{place:.1f}" for place in affine[:3, 3])
+    return f"{sizes} at {edges} mm, {''.join(nib.aff2axcodes(affine))}, first voxel at ({origin}) mm"
 
 
 def resample(

@@ -185,7 +185,7 @@ class ClickPetTrainer(nnUNetTrainer):
         if self.deadline_s is not None and time.time() >= self.deadline_s and self.current_epoch < self.num_epochs:
             self.current_epoch -= 1
             self.save_checkpoint(os.path.join(self.output_folder, "checkpoint_latest.pth"))
-            raise TimeBudgetReachedError(f"stopped after epoch {self.current_epoch} of {self.num_epochs}")
+            raise TimeBudgetReachedError(f"stopped after epoch {self.current_epoch + 1} of {self.num_epochs}")
 
     def save_checkpoint(self, filename: str) -> None:
         """Write the checkpoint whole or not at all (nnU-Net writes in place)."""

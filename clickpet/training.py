@@ -83,7 +83,8 @@ def train_lesion_fold(
     cases;  preprocessed : folder of the preprocessed cases;  fingerprint : dataset_fingerprint.json;  workspace :
     folder for checkpoints, kept outside the workflow's outputs and keyed by `training_key`, so that a run that was
     killed goes on from its last checkpoint and one with other settings starts anew;  budget_s : seconds after
-    which to stop at a checkpoint;  workers : processes for augmentation (0: in this process, bit-reproducible);  code : version of the method, part of the key.
+    which to stop at a checkpoint;  workers : processes for augmentation (0: in this process,
+    bit-reproducible);  code : version of the method, part of the key.
 
     Raises TimeBudgetReachedError when the budget is used up.
     """

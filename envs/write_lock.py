@@ -35,14 +35,16 @@ def installed() -> list[str]:
 
 def environment(name: str, pins: list[str]) -> str:
     """A conda environment file that installs `pins` with pip."""
-    lines = [f"# {name}: written by 'make lock' from requirements.lock", "channels:", "  - conda-forge", "  - nodefaults"]
+    lines = [f"# {name}: written by 'make lock' from requirements.lock"]
+    lines += ["channels:", "  - conda-forge", "  - nodefaults"]
     lines += ["dependencies:", "  - python=3.11", "  - pip", "  - pip:", *(f"      - {pin}" for pin in pins)]
     return "\n".join(lines) + "\n"
 
 
 def write() -> None:
     pins = installed()
-    LOCK.write_text("# Every package that clickpet runs with, pinned. Written by 'make lock'.\n" + "\n".join(pins) + "\n")
+    header = "# Every package that clickpet runs with, pinned. Written by 'make lock'."
+    LOCK.write_text("\n".join([header, *pins]) + "\n")
     core = [pin for pin in pins if plain(pin.split("==")[0]) in CORE]
     (ENVS / "core.yaml").write_text(environment("core", core))
     (ENVS / "deep.yaml").write_text(environment("deep", pins))

@@ -13,7 +13,7 @@ if config["organs"]["provider"] == "given":
         params:
             scheme=config["organs"]["scheme"],
             erase_lesions=config["organs"]["erase_lesions"],
-            code=code("organs", "images"),
+            code=code("organ_import", "organs", "images"),
         log:
             "logs/import_organs/{case}.log",
         benchmark:
@@ -39,8 +39,9 @@ if config["organs"]["provider"] == "totalsegmentator":
             organs="results/cases/{case}/organs.nii.gz",
         params:
             fast=config["organs"]["fast"],
+            weights=config["organs"]["weights"],
             erase_lesions=config["organs"]["erase_lesions"],
-            code=code("totalseg", "organs"),
+            code=code("totalseg", "organs", "model_folder", "images"),
         log:
             "logs/segment_organs/{case}.log",
         benchmark:

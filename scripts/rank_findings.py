@@ -9,6 +9,7 @@ def main(job):
         from clickpet.quality import findings_table, rank_findings, require_sound
 
         rows = rank_findings([read_json(record) for record in job.input.quality])
+        print(findings_table(rows))
         require_sound(rows)
         write_text(job.output.quality, findings_table(rows))
 

@@ -109,7 +109,13 @@ def test_when_all_is_done_nothing_runs(workflow):
 
 
 def test_another_layout_of_the_config_runs_nothing(workflow):
-    assert workflow.would_run("# a comment\n\n" + CONFIG.replace("{provider: given, scheme: clickpet}", "\n  scheme: clickpet\n  provider: given")) == []
+    assert (
+        workflow.would_run(
+            "# a comment\n\n"
+            + CONFIG.replace("{provider: given, scheme: clickpet}", "\n  scheme: clickpet\n  provider: given")
+        )
+        == []
+    )
 
 
 def test_the_tumour_sigma_re_runs_heatmaps_and_what_depends_on_them(workflow):
