@@ -30,6 +30,8 @@ _INTENSITY_SPREAD = 0.15
 _START_MIPS = 64
 #: Share of the training patients of each tracer that only decide when to stop.
 _STOPPING_SHARE = 0.2
+#: With fewer training patients of a tracer none is spared for that: all learn, for all epochs.
+_FEWEST_TO_SPARE = 5
 #: Logit of the model that stands in where there is one tracer only.
 _CERTAIN = 10.0
 
@@ -224,7 +226,7 @@ def train_fold(
     """Train the discriminator of a fold: neither weights nor the moment of stopping know the held-out patients.
 
     mips : float32 (n, size, size), SUV;  tracers, patients : of each MIP;  held_out : bool (n,), the fold's own cases
-    (none for the fold "all"). Early stopping looks at patients drawn from the training cases.
+    (none for the fold "all"). Early stopping looks at patients drawn from the training cases (`draw_stopping_cases`).
 
     Returns the state dict and the record for training.json: "train", "stopping", "held_out" (numbers of cases),
     "constant" (the only tracer among the training cases, or None), "held_out_loss", "held_out_accuracy" (None
@@ -274,17 +276,20 @@ def train_fold(
 def draw_stopping_cases(tracers: Sequence[str], patients: Sequence[str], *, seed: int) -> np.ndarray:
     """Choose about a fifth of the patients of each tracer for early stopping: bool (n,), whole patients.
 
-    At least one patient of a tracer is chosen where it has two, and none where it has one.
+    None at all where a tracer has fewer than five patients (then they are needed to learn from, and validation on one
+    tracer would favour it), or where the choice, by patients with both tracers, would leave a tracer nobody.
     """
     rng = np.random.default_rng([seed, 1])
+    of_tracer = {
+        tracer: sorted({patient for patient, own in zip(patients, tracers, strict=True) if own == tracer})
+        for tracer in sorted(set(tracers))
+    }
     chosen: set[str] = set()
-    for tracer in sorted(set(tracers)):
-        of_tracer = sorted({patient for patient, own in zip(patients, tracers, strict=True) if own == tracer})
-        number = max(1, round(_STOPPING_SHARE * len(of_tracer))) if len(of_tracer) > 1 else 0
-        chosen.update(of_tracer[index] for index in rng.permutation(len(of_tracer))[:number])
-    for tracer in sorted(set(tracers)):
-        if all(patient in chosen for patient, own in zip(patients, tracers, strict=True) if own == tracer):
-            chosen -= {patient for patient, own in zip(patients, tracers, strict=True) if own == tracer}
+    if all(len(own) >= _FEWEST_TO_SPARE for own in of_tracer.values()):
+        for own in of_tracer.values():
+            chosen.update(own[index] for index in rng.permutation(len(own))[: round(_STOPPING_SHARE * len(own))])
+    if any(chosen.issuperset(own) for own in of_tracer.values()):
+        chosen = set()
     return np.array([patient in chosen for patient in patients], bool)
 
 

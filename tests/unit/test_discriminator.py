@@ -210,10 +210,10 @@ def test_augmentation_moves_mirrors_and_scales():
 # A fold
 
 
-def fold_of_four(n=16, held_out=(0, 1, 2, 3)):
+def fold_of_four(n=16, held_out=(0, 1, 12, 13)):
     mips, is_psma = toy_mips(n, 0)
     tracers = ["psma" if psma else "fdg" for psma in is_psma]
-    patients = [f"{tracer}{index // 4}" for index, tracer in enumerate(tracers)]  # two studies each
+    patients = [f"{tracer}{index // 2 % 6}" for index, tracer in enumerate(tracers)]  # some with two studies
     return mips, tracers, patients, np.isin(np.arange(n), held_out)
 
 
@@ -227,7 +227,7 @@ def test_held_out_cases_influence_neither_weights_nor_stopping():
     assert all(torch.equal(tensor, other_weights[name]) for name, tensor in weights.items())
     assert record["epochs"] == other["epochs"]
     assert record["held_out_loss"] != other["held_out_loss"]
-    assert (record["train"], record["stopping"], record["held_out"]) == (8, 4, 4)
+    assert (record["train"], record["stopping"], record["held_out"]) == (10, 2, 4)
 
 
 def test_fold_all_has_no_held_out_cases():
@@ -257,7 +257,7 @@ def test_fold_that_holds_everything_out_is_refused():
         train_fold(mips, tracers, patients, np.ones(16, bool), **OPTIONS)
 
 
-@pytest.mark.parametrize(("n_patients", "expected"), [(1, 0), (2, 1), (5, 1), (10, 2), (100, 20)])
+@pytest.mark.parametrize(("n_patients", "expected"), [(1, 0), (4, 0), (5, 1), (10, 2), (100, 20)])
 def test_stopping_patients_are_a_fifth_of_each_tracer(n_patients, expected):
     tracers = ["fdg", "fdg", "psma"] * n_patients  # FDG patients have two studies
     patients = [f"{tracer}{index // 3}" for index, tracer in enumerate(tracers)]
@@ -271,12 +271,17 @@ def test_stopping_patients_are_a_fifth_of_each_tracer(n_patients, expected):
     assert np.array_equal(chosen, draw_stopping_cases(tracers, patients, seed=3))
 
 
-def test_a_patient_with_both_tracers_never_takes_a_tracer_from_the_training():
+def test_one_scarce_tracer_stops_early_stopping():
+    tracers = ["fdg"] * 20 + ["psma"] * 4
+    assert not draw_stopping_cases(tracers, [f"{number}" for number in range(24)], seed=0).any()
+
+
+def test_patients_with_both_tracers_stay_together_and_leave_both_to_learn():
+    tracers, patients = ["fdg", "psma"] * 6, [str(number // 2) for number in range(12)]
     for seed in range(20):
-        tracers, patients = ["fdg", "psma", "psma", "fdg"], ["a", "a", "b", "c"]
         chosen = draw_stopping_cases(tracers, patients, seed=seed)
-        assert {tracer for tracer, stop in zip(tracers, chosen, strict=True) if not stop} == {"fdg", "psma"}
-        assert chosen[0] == chosen[1]
+        assert 0 < chosen.sum() < 12
+        assert np.array_equal(chosen[::2], chosen[1::2])
 
 
 # Vote
