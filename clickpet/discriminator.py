@@ -104,8 +104,8 @@ def train_discriminator(
     Binary cross-entropy, AdamW. Training MIPs are shifted, mirrored left-right and scaled in SUV at random. The same
     arguments and the same number of threads give the same weights, bit for bit, on a CPU.
 
-    Returns the state dict and a row for each epoch: "epoch", "train_loss", "validation_loss", "validation_accuracy"
-    (None without validation), "best" (True where the weights were kept).
+    Returns the state dict and a row for each epoch: "epoch", "train_loss", "train_accuracy" (on the changed MIPs),
+    "validation_loss", "validation_accuracy" (None without validation), "best" (True where the weights were kept).
     Raises InputError for MIPs that are too small and InputError if only one tracer is there to learn from.
     """
     _check_size(mips)
@@ -122,18 +122,19 @@ def train_discriminator(
     history, best_loss, best_epoch, best_weights = [], np.inf, 0, None
     for epoch in range(1, epochs + 1):
         order = rng.permutation(len(mips))
-        total = 0.0
+        total, right = 0.0, 0
         for start in range(0, len(order), batch_size):
             batch = order[start : start + batch_size]
             images = torch.from_numpy(np.stack([_augmented(mips[index], rng) for index in batch]))[:, None]
-            loss = functional.binary_cross_entropy_with_logits(
-                network.logits(images), torch.from_numpy(is_psma[batch].astype(np.float32))
-            )
+            logits, truth = network.logits(images), torch.from_numpy(is_psma[batch])
+            loss = functional.binary_cross_entropy_with_logits(logits, truth.float())
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             total += float(loss.detach()) * len(batch)
-        row = {"epoch": epoch, "train_loss": total / len(mips), "validation_loss": None, "validation_accuracy": None}
+            right += int(((logits >= 0) == truth).sum())
+        row = {"epoch": epoch, "train_loss": total / len(mips), "train_accuracy": right / len(mips)}
+        row |= {"validation_loss": None, "validation_accuracy": None}
         if len(validation_mips):
             row["validation_loss"], row["validation_accuracy"] = _evaluated(
                 network, validation_mips, validation_is_psma

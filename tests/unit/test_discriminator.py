@@ -123,6 +123,7 @@ def test_training_separates_a_toy_problem(trained):
         found = find_tracer(mip, [weights])
         assert found["tracer"] == ("psma" if psma else "fdg")
     assert history[-1]["train_loss"] < history[0]["train_loss"] / 2
+    assert history[-1]["train_accuracy"] == 1
 
 
 def test_kept_weights_are_those_of_the_lowest_validation_loss(trained):
