@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from clickpet.gallery import gallery_section
 from clickpet.page import estimate, render_page
 from clickpet.palette import tracer_name
@@ -50,12 +52,28 @@ def highlights(run: RunResults) -> list[tuple[str, str, str]]:
     found = []
     for row in run.summary.to_dict("records"):
         if row["group"] in ("overall", "tracer"):
-            name = "all studies" if row["group"] == "overall" else tracer_name(row["level"])
-            dice = estimate(row["dice_mean"], row["dice_low"], row["dice_high"])
-            value, _, interval = dice.text.partition(" ")
-            if dice.value is not None:
-                found.append((f"Dice, {name}", value, f"95 % CI {interval.strip('()')}" if interval else "no interval"))
+            rows = run.scores if row["group"] == "overall" else run.scores[run.scores["tracer"] == row["level"]]
+            found += _dice(f"Dice, {_group(row)}", row, f"n = {int(rows['dice'].notna().sum())}")
+    if not run.interactive_summary.empty:
+        steps = run.interactive_summary
+        first = steps[(steps["group"] == "overall") & (steps["measure"] == "value")].sort_values("clicks").iloc[:1]
+        for row in first.to_dict("records"):
+            found += _dice(f"Dice at {row['clicks']} clicks, {_group(row)}", row, "")
     if run.accuracy.get("n"):
         share = f"{run.accuracy['accuracy'] * 100:.1f} %"
         found.append(("Tracer found", share, f"{run.accuracy['correct']} of {run.accuracy['n']} studies"))
     return found
+
+
+def _group(row: Mapping) -> str:
+    return "all studies" if row["group"] == "overall" else tracer_name(row["level"])
+
+
+def _dice(what: str, row: Mapping, remark: str) -> list[tuple[str, str, str]]:
+    """A highlight of a row's mean Dice with its interval; none where it has no Dice."""
+    dice = estimate(row["dice_mean"], row["dice_low"], row["dice_high"])
+    if dice.value is None:
+        return []
+    value, _, interval = dice.text.partition(" ")
+    parts = [f"CI {interval.strip('()')}" if interval else "no interval", remark]
+    return [(what, value, "; ".join(part for part in parts if part))]

@@ -15,7 +15,7 @@ SPLIT_NAMES = {"train": "train (cross-validated)", "test": "test (held out)", "p
 
 def data_section(run: RunResults) -> Section:
     """Counts per tracer, centre and split, SUV audit, quality findings."""
-    blocks = [Text(cohort_sentence(run.cohort)), cohort_table(run)]
+    blocks = [Text(f"{cohort_sentence(run.cohort)} {clicks_sentence(run)}".strip()), cohort_table(run)]
     blocks += _missing_sentences(run.cohort)
     blocks += suv_blocks(run)
     blocks += quality_blocks(run)
@@ -31,6 +31,20 @@ def cohort_sentence(cohort: pd.DataFrame) -> str:
     text += f", {repeated} of them with more than one study" if repeated else ""
     text += f", from {_count(centres, 'centre', 'centres')}." if centres else "; no centre is named."
     return text
+
+
+def clicks_sentence(run: RunResults) -> str:
+    """For how many studies clicks were given, and what was done for the others."""
+    if "clicks" not in run.cohort:
+        return ""
+    given, total = int(run.cohort["clicks"].notna().sum()), len(run.cohort)
+    others = {"missing": "simulated for the others where they have a truth", "never": "not made up for the others"}
+    how = run.config["clicks"]["simulate"]
+    if how == "always":
+        return "Clicks were simulated for every study with a truth."
+    if given == total:
+        return "Clicks were given for all studies."
+    return f"Clicks were given for {given} of {total} studies and {others[how]}."
 
 
 def cohort_table(run: RunResults) -> Table:
@@ -104,9 +118,8 @@ def _missing_sentences(cohort: pd.DataFrame) -> list[Text]:
         sentences.append("There is no train study: nothing was trained on this cohort.")
     if "predict" in splits:
         count = int((cohort["split"] == "predict").sum())
-        sentences.append(
-            f"{_count(count, 'study has', 'studies have')} no truth and no score; they are segmented only."
-        )
+        text = _count(count, "study of the split predict has", "studies of the split predict have")
+        sentences.append(f"{text} no score: segmented only.")
     return [Text(" ".join(sentences))] if sentences else []
 
 

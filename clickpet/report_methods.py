@@ -143,8 +143,10 @@ def _training(train: Mapping, folds: Sequence) -> str:
 
 def _inference(predict: Mapping) -> str:
     if predict["mirroring"] == "voxels":
-        three, two, one = (f"{limit / 1e6:g}" for limit in predict["voxel_limits"])
-        depth = f"mirroring over three axes below {three} million voxels, two below {two}, one below {one}, else none"
+        million = min(predict["voxel_limits"]) >= 1e5
+        three, two, one = (f"{limit / 1e6:g}" if million else f"{limit:g}" for limit in predict["voxel_limits"])
+        unit = "million voxels" if million else "voxels"
+        depth = f"mirroring over three axes below {three} {unit}, two below {two}, one below {one}, else none"
     else:
         depth = f"as many mirroring axes as fit {predict['time_limit_s']:g} s by this machine's calibration"
     where = "the box around the body" if predict["body_box"] else "the whole volume"

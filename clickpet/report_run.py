@@ -83,9 +83,9 @@ def _total_s(record: Mapping) -> float:
 
 def _time_sentence(records: Mapping[str, Mapping]) -> str:
     seconds = np.array([_total_s(record) for record in records.values()])
-    devices = sorted({str(record["device"]) for record in records.values() if record.get("device")})
+    devices = sorted({_device(record["device"]) for record in records.values() if record.get("device")})
     text = f"{len(records)} studies were segmented"
-    text += f" on {', '.join(devices)}" if devices else ""
+    text += f" on {' and '.join(devices)}" if devices else ""
     if np.isfinite(seconds).any():
         text += f", {np.nanmedian(seconds):.1f} s a study (median; longest {np.nanmax(seconds):.1f} s)"
     expected = [record["expected_s"] for record in records.values() if record.get("expected_s") is not None]
@@ -97,6 +97,10 @@ def _time_sentence(records: Mapping[str, Mapping]) -> str:
         over = int(np.sum(seconds > limit))
         text += f". {over or 'None'} took longer than the limit of {limit:g} s"
     return text + "."
+
+
+def _device(name: str) -> str:
+    return "the CPU" if name == "cpu" else "a GPU" if name.startswith("cuda") else name
 
 
 def _depth(members: list[Mapping]) -> list[object]:
@@ -142,7 +146,9 @@ def provenance_section(run: RunResults) -> Section:
     provenance = run.provenance
     git = provenance.get("git")
     if git:
-        state = f"commit {git['commit']}" + (" with uncommitted changes" if git["dirty"] else ", nothing uncommitted")
+        state = f"commit {git['commit']}" + (
+            " with uncommitted changes" if git["dirty"] else ", no tracked file changed"
+        )
     else:
         state = "not run from a git checkout"
     cohort = provenance["cohort"]

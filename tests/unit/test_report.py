@@ -65,7 +65,7 @@ class Page(HTMLParser):
 
     def handle_data(self, data):
         if self._open and self._open[-1] not in ("style", "script"):
-            self.text.append(data)
+            self.text.append(data if self._open[-1] != "b" else f" {data} ")
         if self._cell is not None:
             self._cell.append(data)
 
@@ -132,6 +132,15 @@ def test_summary_is_that_of_the_table(made, page):
     assert {"centre UKT", "FDG, UKT", "fold 0", "split test"} <= set(names)
 
 
+def test_highlights_are_the_overall_numbers(made, page):
+    summary = read_table(made.path("results", "summary.tsv")).iloc[0]
+    scores = read_table(made.path("results", "scores.tsv"))
+    steps = read_table(made.path("results", "interactive_summary.tsv")).iloc[0]
+    interval = f"CI {summary['dice_low']:.2f} to {summary['dice_high']:.2f}; n = {scores['dice'].notna().sum()}"
+    assert f"Dice, all studies {summary['dice_mean']:.2f} {interval}" in page.words
+    assert f"Dice at 0 clicks, all studies {steps['dice_mean']:.2f}" in page.words
+
+
 def test_every_score_is_in_the_report(made, page):
     scores = read_table(made.path("results", "scores.tsv"))
     rows = page.tables["scores-by-study"][1:]
@@ -168,6 +177,7 @@ def test_cohort_is_counted_by_tracer_centre_and_split(made, page):
     assert one[3:5] == [str(len(members)), str(members["patient"].nunique())]
     unknown = next(row for row in rows if row[2] == "predict (no truth)")
     assert unknown[5:] == [DASH, DASH, DASH, DASH]
+    assert "Clicks were given for 0 of 24 studies and simulated for the others" in page.words
     assert "24 studies of 16 patients, 8 of them with more than one study, from 2 centres" in page.words
 
 
@@ -268,6 +278,7 @@ def test_methods_are_those_of_the_configuration(made):
     assert "below 18 million voxels, two below 39, one below 90, else none" in words()
     assert "fewer than 10 voxels whose SUVmax is below 4 g/ml" in words()
     assert "350 (FDG) and 250 (PSMA)" in words()
+    assert "three axes below 1 voxels, two below 2" in words(predict={"voxel_limits": [1, 2, 3]})
     assert "sigma = 5 mm" in words(heatmap={"sigma_tumor": 5, "unit": "mm"})
     assert "smaller than 200 mm³" in words(postprocess={"min_volume_mm3": 200})
     assert "as many mirroring axes as fit 60 s" in words(predict={"mirroring": "budget", "time_limit_s": 60})
@@ -301,7 +312,7 @@ def test_no_truth_at_all(tmp_path):
     page = variant(tmp_path, splits=("predict",), studies=3)
     assert "None has a truth: the lesions were segmented, nothing was scored." in page.words
     assert "No study has a truth: nothing was scored." in page.words
-    assert "6 studies have no truth and no score" in page.words
+    assert "6 studies of the split predict have no score" in page.words
     assert "There is no train study" in page.words
     assert "Studies without truth: prediction only (6 of 6 studies)." in page.words
 
