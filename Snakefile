@@ -57,30 +57,38 @@ rule train:
 rule evaluate:
     """Scores of every train case (out of fold) and test case (ensemble)."""
     input:
-        ["results/scores.tsv", "results/summary.tsv"] if SCORED else [],
+        ["results/scores.tsv", "results/summary.tsv", "results/summary.tex"] if SCORED else [],
 
 
 rule interactive:
     """Scores at every number of clicks."""
     input:
         ["results/interactive.tsv", "results/interactive_summary.tsv"] if SCORED else [],
+        expand("results/cases/{case}/interactive/clicks_{clicks}/lesions.nii.gz", case=SCORED, clicks=CLICK_STEPS),
 
 
 rule predict:
     """Masks and lesion tables of new patients (rows with split predict)."""
     input:
-        expand("results/cases/{case}/{file}", case=slugs("predict"), file=["lesions.nii.gz", "lesion_table.csv"]),
+        expand(
+            "results/cases/{case}/{file}",
+            case=slugs("predict"),
+            file=["lesions.nii.gz", "lesion_table.csv", "study.json", "prediction.json", "mip.png"],
+        ),
 
 
 rule report:
     """The report."""
     input:
         ["results/report.html", "results/ro-crate-metadata.json"] if SCORED else [],
+        expand("results/cases/{case}/mip.png", case=SCORED),
 
 
 rule all:
     """Train, cross-validate, score, segment new patients, report."""
     default_target: True
     input:
-        rules.report.input,
+        rules.evaluate.input,
+        rules.interactive.input if INTERACTIVE else [],
         rules.predict.input,
+        rules.report.input,

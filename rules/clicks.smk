@@ -9,9 +9,6 @@ rule place_clicks:
         truth=truth_if_any,
     output:
         clicks="results/cases/{case}/clicks.json",
-    params:
-        **config["clicks"],
-        code=code("clicks"),
     log:
         "logs/place_clicks/{case}.log",
     benchmark:
@@ -21,6 +18,9 @@ rule place_clicks:
     resources:
         mem_mb=6000,
         runtime=20,
+    params:
+        **config["clicks"],
+        code=code("clicks"),
     script:
         "../scripts/place_clicks.py"
 
@@ -32,9 +32,6 @@ rule draw_heatmap:
         suv="results/cases/{case}/suv.nii.gz",
     output:
         heatmap="results/cases/{case}/heatmap.nii.gz",
-    params:
-        options=config["heatmap"],
-        code=code("heatmap", "clicks"),
     log:
         "logs/draw_heatmap/{case}.log",
     benchmark:
@@ -44,5 +41,8 @@ rule draw_heatmap:
     resources:
         mem_mb=4000,
         runtime=20,
+    params:
+        options=config["heatmap"],
+        code=code("heatmap", "clicks"),
     script:
         "../scripts/draw_heatmap.py"

@@ -124,7 +124,19 @@ FOLDS = [str(fold) for fold in config["folds"]]
 NUMBERED_FOLDS = [fold for fold in FOLDS if fold != "all"]
 TRAIN, SCORED, CASES = slugs("train"), slugs("train", "test"), list(STUDIES)
 DICOM_CODE = ["suv", "suv_header", "dicom_series", "dicom_stack", "dicom_values", "dicom_times"]
-PREDICT_CODE = ["inference", "ensemble", "sliding_window", "network_grid", "body", "mirroring", "model_folder", "network", "resampling", "content_box", "planning"]
+PREDICT_CODE = [
+    "inference",
+    "ensemble",
+    "sliding_window",
+    "network_grid",
+    "body",
+    "mirroring",
+    "model_folder",
+    "network",
+    "resampling",
+    "content_box",
+    "planning",
+]
 INTERACTIVE = config["report"]["interactive"]
 CLICK_STEPS = config["evaluate"]["click_steps"]
 PREDICT_OPTIONS = {key: value for key, value in config["predict"].items() if key != "models"}

@@ -12,9 +12,6 @@ rule score_case:
     output:
         score="results/cases/{case}/score.json",
         lesions="results/cases/{case}/lesion_scores.csv",
-    params:
-        row=lambda wildcards: labels_of(wildcards.case),
-        code=code("scores", "lesion_table", "runs"),
     log:
         "logs/score_case/{case}.log",
     benchmark:
@@ -24,6 +21,9 @@ rule score_case:
     resources:
         mem_mb=4000,
         runtime=20,
+    params:
+        row=lambda wildcards: labels_of(wildcards.case),
+        code=code("scores", "lesion_table", "runs"),
     script:
         "../scripts/score_case.py"
 
@@ -37,9 +37,6 @@ rule measure_lesions:
     output:
         lesions="results/cases/{case}/lesion_table.csv",
         study="results/cases/{case}/study.json",
-    params:
-        row=lambda wildcards: labels_of(wildcards.case),
-        code=code("lesion_table", "runs"),
     log:
         "logs/measure_lesions/{case}.log",
     benchmark:
@@ -49,6 +46,9 @@ rule measure_lesions:
     resources:
         mem_mb=4000,
         runtime=20,
+    params:
+        row=lambda wildcards: labels_of(wildcards.case),
+        code=code("lesion_table", "runs"),
     script:
         "../scripts/measure_lesions.py"
 
@@ -64,11 +64,6 @@ rule score_interactive:
     output:
         masks=expand("results/cases/{{case}}/interactive/clicks_{clicks}/lesions.nii.gz", clicks=CLICK_STEPS),
         scores=expand("results/cases/{{case}}/interactive/clicks_{clicks}/score.json", clicks=CLICK_STEPS),
-    params:
-        row=lambda wildcards: labels_of(wildcards.case),
-        steps=CLICK_STEPS,
-        postprocess=config["postprocess"],
-        code=code("scores", "postprocess", "runs"),
     log:
         "logs/score_interactive/{case}.log",
     benchmark:
@@ -78,6 +73,11 @@ rule score_interactive:
     resources:
         mem_mb=4000,
         runtime=30,
+    params:
+        row=lambda wildcards: labels_of(wildcards.case),
+        steps=CLICK_STEPS,
+        postprocess=config["postprocess"],
+        code=code("scores", "postprocess", "runs"),
     script:
         "../scripts/score_interactive.py"
 
@@ -90,18 +90,18 @@ rule summarise_scores:
         scores="results/scores.tsv",
         summary="results/summary.tsv",
         latex="results/summary.tex",
+    log:
+        "logs/summarise_scores.log",
+    benchmark:
+        "benchmarks/summarise_scores/all.tsv"
+    localrule: True
+    conda:
+        "../envs/core.yaml"
     params:
         seed=config["seed"],
         repeats=config["evaluate"]["bootstrap_repeats"],
         confidence=config["evaluate"]["confidence"],
         code=code("summary", "bootstrap"),
-    log:
-        "logs/summarise_scores.log",
-    benchmark:
-        "benchmarks/summarise_scores/all.tsv"
-    conda:
-        "../envs/core.yaml"
-    localrule: True
     script:
         "../scripts/summarise_scores.py"
 
@@ -113,17 +113,17 @@ rule summarise_interactive:
     output:
         interactive="results/interactive.tsv",
         summary="results/interactive_summary.tsv",
+    log:
+        "logs/summarise_interactive.log",
+    benchmark:
+        "benchmarks/summarise_interactive/all.tsv"
+    localrule: True
+    conda:
+        "../envs/core.yaml"
     params:
         seed=config["seed"],
         repeats=config["evaluate"]["bootstrap_repeats"],
         confidence=config["evaluate"]["confidence"],
         code=code("interactive", "summary", "bootstrap"),
-    log:
-        "logs/summarise_interactive.log",
-    benchmark:
-        "benchmarks/summarise_interactive/all.tsv"
-    conda:
-        "../envs/core.yaml"
-    localrule: True
     script:
         "../scripts/summarise_interactive.py"

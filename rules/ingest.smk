@@ -10,10 +10,6 @@ rule import_case:
         ct="results/cases/{case}/ct.nii.gz",
         suv="results/cases/{case}/suv.nii.gz",
         record="results/cases/{case}/case.json",
-    params:
-        name=lambda wildcards: study(wildcards).case,
-        suv_timing=config["ingest"]["suv_timing"],
-        code=code("ingest", "images", *DICOM_CODE),
     log:
         "logs/import_case/{case}.log",
     benchmark:
@@ -23,6 +19,10 @@ rule import_case:
     resources:
         mem_mb=8000,
         runtime=30,
+    params:
+        name=lambda wildcards: study(wildcards).case,
+        suv_timing=config["ingest"]["suv_timing"],
+        code=code("ingest", "images", *DICOM_CODE),
     script:
         "../scripts/import_case.py"
 
@@ -37,8 +37,6 @@ rule import_label:
         truth="results/cases/{case}/truth.nii.gz",
         record="results/cases/{case}/truth.json",
         intensities="results/cases/{case}/lesion_intensities.npy",
-    params:
-        code=code("ingest", "images", "planning", "content_box", "dicom_masks", *DICOM_CODE),
     log:
         "logs/import_label/{case}.log",
     benchmark:
@@ -48,6 +46,8 @@ rule import_label:
     resources:
         mem_mb=8000,
         runtime=30,
+    params:
+        code=code("ingest", "images", "planning", "content_box", "dicom_masks", *DICOM_CODE),
     script:
         "../scripts/import_label.py"
 
@@ -59,21 +59,26 @@ rule split_patients:
         given=config["splits"] or [],
     output:
         splits="results/splits.json",
+    log:
+        "logs/split_patients.log",
+    benchmark:
+        "benchmarks/split_patients/all.tsv"
+    localrule: True
+    conda:
+        "../envs/core.yaml"
     params:
         cases=[
-            {"case": STUDIES[case].case, "slug": case, "patient": STUDIES[case].patient, "tracer": STUDIES[case].tracer}
+            {
+                "case": STUDIES[case].case,
+                "slug": case,
+                "patient": STUDIES[case].patient,
+                "tracer": STUDIES[case].tracer,
+            }
             for case in TRAIN
         ],
         n_folds=len(NUMBERED_FOLDS),
         seed=config["seed"],
         code=code("splits"),
-    log:
-        "logs/split_patients.log",
-    benchmark:
-        "benchmarks/split_patients/all.tsv"
-    conda:
-        "../envs/core.yaml"
-    localrule: True
     script:
         "../scripts/split_patients.py"
 
@@ -88,15 +93,15 @@ rule list_cohort:
         clicks=expand("results/cases/{case}/clicks.json", case=CASES),
     output:
         cohort="results/cohort.tsv",
-    params:
-        code=code("cohort"),
     log:
         "logs/list_cohort.log",
     benchmark:
         "benchmarks/list_cohort/all.tsv"
+    localrule: True
     conda:
         "../envs/core.yaml"
-    localrule: True
+    params:
+        code=code("cohort"),
     script:
         "../scripts/list_cohort.py"
 
@@ -111,12 +116,6 @@ rule check_quality:
         clicks="results/cases/{case}/clicks.json",
     output:
         quality="results/cases/{case}/quality.json",
-    params:
-        case=lambda wildcards: study(wildcards).case,
-        slug="{case}",
-        tracer=lambda wildcards: study(wildcards).tracer,
-        thresholds=config["quality"],
-        code=code("quality"),
     log:
         "logs/check_quality/{case}.log",
     benchmark:
@@ -126,6 +125,12 @@ rule check_quality:
     resources:
         mem_mb=6000,
         runtime=20,
+    params:
+        case=lambda wildcards: study(wildcards).case,
+        slug="{case}",
+        tracer=lambda wildcards: study(wildcards).tracer,
+        thresholds=config["quality"],
+        code=code("quality"),
     script:
         "../scripts/check_quality.py"
 
@@ -136,14 +141,14 @@ rule rank_findings:
         quality=expand("results/cases/{case}/quality.json", case=CASES),
     output:
         quality="results/quality.tsv",
-    params:
-        code=code("quality"),
     log:
         "logs/rank_findings.log",
     benchmark:
         "benchmarks/rank_findings/all.tsv"
+    localrule: True
     conda:
         "../envs/core.yaml"
-    localrule: True
+    params:
+        code=code("quality"),
     script:
         "../scripts/rank_findings.py"

@@ -10,10 +10,6 @@ if config["organs"]["provider"] == "given":
             truth="results/cases/{case}/truth.nii.gz",
         output:
             organs="results/cases/{case}/organs.nii.gz",
-        params:
-            scheme=config["organs"]["scheme"],
-            erase_lesions=config["organs"]["erase_lesions"],
-            code=code("organ_import", "organs", "images"),
         log:
             "logs/import_organs/{case}.log",
         benchmark:
@@ -23,6 +19,10 @@ if config["organs"]["provider"] == "given":
         resources:
             mem_mb=4000,
             runtime=20,
+        params:
+            scheme=config["organs"]["scheme"],
+            erase_lesions=config["organs"]["erase_lesions"],
+            code=code("organ_import", "organs", "images"),
         script:
             "../scripts/import_organs.py"
 
@@ -37,11 +37,6 @@ if config["organs"]["provider"] == "totalsegmentator":
             sound=ancient("results/cohort.tsv"),
         output:
             organs="results/cases/{case}/organs.nii.gz",
-        params:
-            fast=config["organs"]["fast"],
-            weights=config["organs"]["weights"],
-            erase_lesions=config["organs"]["erase_lesions"],
-            code=code("totalseg", "organs", "model_folder", "images"),
         log:
             "logs/segment_organs/{case}.log",
         benchmark:
@@ -52,5 +47,10 @@ if config["organs"]["provider"] == "totalsegmentator":
         resources:
             mem_mb=32000,
             runtime=60,
+        params:
+            fast=config["organs"]["fast"],
+            weights=config["organs"]["weights"],
+            erase_lesions=config["organs"]["erase_lesions"],
+            code=code("totalseg", "organs", "model_folder", "images"),
         script:
             "../scripts/segment_organs.py"

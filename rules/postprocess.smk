@@ -8,9 +8,6 @@ rule drop_faint_specks:
         suv="results/cases/{case}/suv.nii.gz",
     output:
         mask="results/cases/{case}/lesions.nii.gz",
-    params:
-        **config["postprocess"],
-        code=code("postprocess", "runs"),
     log:
         "logs/drop_faint_specks/{case}.log",
     benchmark:
@@ -20,5 +17,8 @@ rule drop_faint_specks:
     resources:
         mem_mb=4000,
         runtime=10,
+    params:
+        **config["postprocess"],
+        code=code("postprocess", "runs"),
     script:
         "../scripts/drop_faint_specks.py"

@@ -15,13 +15,6 @@ rule predict_case:
     output:
         mask="results/cases/{case}/lesions_raw.nii.gz",
         prediction="results/cases/{case}/prediction.json",
-    params:
-        slug="{case}",
-        split=lambda wildcards: study(wildcards).split,
-        folds=lambda wildcards: folds_for(wildcards.case),
-        models_folder=lambda wildcards: models_of(wildcards.case),
-        predict=PREDICT_OPTIONS,
-        code=code(*PREDICT_CODE),
     log:
         "logs/predict_case/{case}.log",
     benchmark:
@@ -32,6 +25,13 @@ rule predict_case:
     resources:
         mem_mb=24000,
         runtime=60,
+    params:
+        slug="{case}",
+        split=lambda wildcards: study(wildcards).split,
+        folds=lambda wildcards: folds_for(wildcards.case),
+        models_folder=lambda wildcards: models_of(wildcards.case),
+        predict=PREDICT_OPTIONS,
+        code=code(*PREDICT_CODE),
     script:
         "../scripts/predict_case.py"
 
@@ -49,15 +49,6 @@ rule predict_interactive:
         calibration=calibration_if_any,
     output:
         masks=expand("results/cases/{{case}}/interactive/clicks_{clicks}/lesions_raw.nii.gz", clicks=CLICK_STEPS),
-    params:
-        slug="{case}",
-        split=lambda wildcards: study(wildcards).split,
-        folds=lambda wildcards: folds_for(wildcards.case),
-        models_folder=lambda wildcards: models_of(wildcards.case),
-        predict=PREDICT_OPTIONS,
-        heatmap=config["heatmap"],
-        steps=CLICK_STEPS,
-        code=code("heatmap", "clicks", *PREDICT_CODE),
     log:
         "logs/predict_interactive/{case}.log",
     benchmark:
@@ -68,6 +59,15 @@ rule predict_interactive:
     resources:
         mem_mb=24000,
         runtime=240,
+    params:
+        slug="{case}",
+        split=lambda wildcards: study(wildcards).split,
+        folds=lambda wildcards: folds_for(wildcards.case),
+        models_folder=lambda wildcards: models_of(wildcards.case),
+        predict=PREDICT_OPTIONS,
+        heatmap=config["heatmap"],
+        steps=CLICK_STEPS,
+        code=code("heatmap", "clicks", *PREDICT_CODE),
     script:
         "../scripts/predict_interactive.py"
 
@@ -75,7 +75,11 @@ rule predict_interactive:
 rule calibrate:
     """Time this machine's forward passes, for predict.mirroring: budget."""
     input:
-        plans=expand("{models}/{tracer}/plans.json", models=config["predict"]["models"] or "results/models", tracer=MODEL_TRACERS),
+        plans=expand(
+            "{models}/{tracer}/plans.json",
+            models=config["predict"]["models"] or "results/models",
+            tracer=MODEL_TRACERS,
+        ),
         models=expand(
             "{models}/{tracer}/fold_{fold}/checkpoint_final.pth",
             models=config["predict"]["models"] or "results/models",
@@ -85,8 +89,6 @@ rule calibrate:
     output:
         calibration="results/calibration.json",
         table="results/calibration.tsv",
-    params:
-        code=code("calibrate"),
     log:
         "logs/calibrate.log",
     benchmark:
@@ -97,5 +99,7 @@ rule calibrate:
     resources:
         mem_mb=16000,
         runtime=60,
+    params:
+        code=code("calibrate"),
     script:
         "../scripts/calibrate.py"

@@ -10,10 +10,6 @@ rule draw_case_figure:
         truth=truth_if_any,
     output:
         picture="results/cases/{case}/mip_overlay.png",
-    params:
-        title=lambda wildcards: study(wildcards).case,
-        spacing_mm=config["tracer"]["spacing_mm"],
-        code=code("case_figure", "mip"),
     log:
         "logs/draw_case_figure/{case}.log",
     benchmark:
@@ -23,6 +19,10 @@ rule draw_case_figure:
     resources:
         mem_mb=6000,
         runtime=20,
+    params:
+        title=lambda wildcards: study(wildcards).case,
+        spacing_mm=config["tracer"]["spacing_mm"],
+        code=code("case_figure", "mip"),
     script:
         "../scripts/draw_case_figure.py"
 
@@ -45,18 +45,18 @@ rule draw_figures:
         bland_altman_tmtv="results/figures/bland_altman_tmtv.png",
         sensitivity_by_volume="results/figures/sensitivity_by_volume.png",
         mip_gallery="results/figures/mip_gallery.png",
+    log:
+        "logs/draw_figures.log",
+    benchmark:
+        "benchmarks/draw_figures/all.tsv"
+    localrule: True
+    conda:
+        "../envs/core.yaml"
     params:
         seed=config["seed"],
         repeats=config["evaluate"]["bootstrap_repeats"],
         confidence=config["evaluate"]["confidence"],
         code=code("figures", "gallery", "agreement", "palette"),
-    log:
-        "logs/draw_figures.log",
-    benchmark:
-        "benchmarks/draw_figures/all.tsv"
-    conda:
-        "../envs/core.yaml"
-    localrule: True
     script:
         "../scripts/draw_figures.py"
 
@@ -69,17 +69,17 @@ rule write_provenance:
         summary="results/summary.tsv",
     output:
         provenance="results/provenance.json",
-    params:
-        config=config,
-        benchmarks="benchmarks",
-        code=code("provenance"),
     log:
         "logs/write_provenance.log",
     benchmark:
         "benchmarks/write_provenance/all.tsv"
+    localrule: True
     conda:
         "../envs/deep.yaml"
-    localrule: True
+    params:
+        config=config,
+        benchmarks="benchmarks",
+        code=code("provenance"),
     script:
         "../scripts/write_provenance.py"
 
@@ -104,16 +104,25 @@ rule write_report:
         provenance="results/provenance.json",
     output:
         report="results/report.html",
-    params:
-        worst_cases=config["report"]["worst_cases"],
-        code=code("report", "report_data", "report_methods", "report_models", "report_run", "report_scores", "run_results", "page"),
     log:
         "logs/write_report.log",
     benchmark:
         "benchmarks/write_report/all.tsv"
+    localrule: True
     conda:
         "../envs/core.yaml"
-    localrule: True
+    params:
+        worst_cases=config["report"]["worst_cases"],
+        code=code(
+            "report",
+            "report_data",
+            "report_methods",
+            "report_models",
+            "report_run",
+            "report_scores",
+            "run_results",
+            "page",
+        ),
     script:
         "../scripts/write_report.py"
 
@@ -128,14 +137,14 @@ rule write_crate:
         report="results/report.html",
     output:
         crate="results/ro-crate-metadata.json",
-    params:
-        code=code("crate"),
     log:
         "logs/write_crate.log",
     benchmark:
         "benchmarks/write_crate/all.tsv"
+    localrule: True
     conda:
         "../envs/core.yaml"
-    localrule: True
+    params:
+        code=code("crate"),
     script:
         "../scripts/write_crate.py"

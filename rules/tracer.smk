@@ -8,10 +8,6 @@ rule render_mip:
     output:
         mip="results/cases/{case}/mip.npy",
         picture="results/cases/{case}/mip.png",
-    params:
-        spacing_mm=config["tracer"]["spacing_mm"],
-        size=config["tracer"]["size"],
-        code=code("mip"),
     log:
         "logs/render_mip/{case}.log",
     benchmark:
@@ -21,6 +17,10 @@ rule render_mip:
     resources:
         mem_mb=6000,
         runtime=20,
+    params:
+        spacing_mm=config["tracer"]["spacing_mm"],
+        size=config["tracer"]["size"],
+        code=code("mip"),
     script:
         "../scripts/render_mip.py"
 
@@ -34,13 +34,6 @@ rule train_tracer_fold:
     output:
         checkpoint="results/models/tracer/fold_{fold}/checkpoint.pth",
         training="results/models/tracer/fold_{fold}/training.json",
-    params:
-        slugs=TRAIN,
-        tracers=[STUDIES[case].tracer for case in TRAIN],
-        patients=[STUDIES[case].patient for case in TRAIN],
-        seed=config["seed"],
-        **{key: config["tracer"][key] for key in ("epochs", "learning_rate", "batch_size", "patience", "weight_decay")},
-        code=code("discriminator"),
     log:
         "logs/train_tracer_fold/{fold}.log",
     benchmark:
@@ -50,6 +43,13 @@ rule train_tracer_fold:
     resources:
         mem_mb=8000,
         runtime=240,
+    params:
+        **{key: config["tracer"][key] for key in ("epochs", "learning_rate", "batch_size", "patience", "weight_decay")},
+        slugs=TRAIN,
+        tracers=[STUDIES[case].tracer for case in TRAIN],
+        patients=[STUDIES[case].patient for case in TRAIN],
+        seed=config["seed"],
+        code=code("discriminator"),
     script:
         "../scripts/train_tracer_fold.py"
 
@@ -62,13 +62,6 @@ rule find_tracer:
         splits=splits_if_train,
     output:
         tracer="results/cases/{case}/tracer.json",
-    params:
-        slug="{case}",
-        folds=lambda wildcards: folds_for(wildcards.case),
-        given=given_tracer,
-        only=lambda wildcards: tracers_for(wildcards.case)[0] if len(tracers_for(wildcards.case)) == 1 else "",
-        out_of_fold=lambda wildcards: study(wildcards).split == "train",
-        code=code("discriminator"),
     log:
         "logs/find_tracer/{case}.log",
     benchmark:
@@ -78,6 +71,13 @@ rule find_tracer:
     resources:
         mem_mb=4000,
         runtime=10,
+    params:
+        slug="{case}",
+        folds=lambda wildcards: folds_for(wildcards.case),
+        given=given_tracer,
+        only=lambda wildcards: tracers_for(wildcards.case)[0] if len(tracers_for(wildcards.case)) == 1 else "",
+        out_of_fold=lambda wildcards: study(wildcards).split == "train",
+        code=code("discriminator"),
     script:
         "../scripts/find_tracer.py"
 
@@ -89,18 +89,18 @@ rule report_tracer_accuracy:
         splits="results/splits.json",
     output:
         accuracy="results/models/tracer/accuracy.json",
+    log:
+        "logs/report_tracer_accuracy.log",
+    benchmark:
+        "benchmarks/report_tracer_accuracy/all.tsv"
+    localrule: True
+    conda:
+        "../envs/deep.yaml"
     params:
         rows=[
             {"case": STUDIES[case].case, "slug": case, "tracer": STUDIES[case].tracer, "split": STUDIES[case].split}
             for case in SCORED
         ],
         code=code("discriminator"),
-    log:
-        "logs/report_tracer_accuracy.log",
-    benchmark:
-        "benchmarks/report_tracer_accuracy/all.tsv"
-    conda:
-        "../envs/deep.yaml"
-    localrule: True
     script:
         "../scripts/report_tracer_accuracy.py"

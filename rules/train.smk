@@ -14,9 +14,6 @@ rule fingerprint_cohort:
         dataset="results/models/{tracer}/dataset.json",
         fingerprint="results/models/{tracer}/dataset_fingerprint.json",
         plans="results/models/{tracer}/resencl_plans.json",
-    params:
-        spacing_mm=config["train"]["spacing_mm"],
-        code=code("planning"),
     log:
         "logs/fingerprint_cohort/{tracer}.log",
     benchmark:
@@ -26,6 +23,9 @@ rule fingerprint_cohort:
     resources:
         mem_mb=8000,
         runtime=30,
+    params:
+        spacing_mm=config["train"]["spacing_mm"],
+        code=code("planning"),
     script:
         "../scripts/fingerprint_cohort.py"
 
@@ -36,19 +36,19 @@ rule plan_training:
         plans="results/models/{tracer}/resencl_plans.json",
     output:
         plans="results/models/{tracer}/plans.json",
+    log:
+        "logs/plan_training/{tracer}.log",
+    benchmark:
+        "benchmarks/plan_training/{tracer}.tsv"
+    localrule: True
+    conda:
+        "../envs/deep.yaml"
     params:
         patch_size=config["train"]["patch_size"],
         batch_size=config["train"]["batch_size"],
         topology=config["train"]["topology"],
         organs=config["organs"]["provider"] != "none",
         code=code("planning", "organs"),
-    log:
-        "logs/plan_training/{tracer}.log",
-    benchmark:
-        "benchmarks/plan_training/{tracer}.tsv"
-    conda:
-        "../envs/deep.yaml"
-    localrule: True
     script:
         "../scripts/plan_training.py"
 
@@ -67,10 +67,6 @@ rule preprocess_case:
         data="results/nnunet/{tracer}/{case}.b2nd",
         segmentation="results/nnunet/{tracer}/{case}_seg.b2nd",
         properties="results/nnunet/{tracer}/{case}.pkl",
-    params:
-        heatmap=config["heatmap"],
-        training_clicks=config["train"]["training_clicks"],
-        code=code("preprocessing", "heatmap", "clicks"),
     log:
         "logs/preprocess_case/{tracer}/{case}.log",
     benchmark:
@@ -80,6 +76,10 @@ rule preprocess_case:
     resources:
         mem_mb=16000,
         runtime=60,
+    params:
+        heatmap=config["heatmap"],
+        training_clicks=config["train"]["training_clicks"],
+        code=code("preprocessing", "heatmap", "clicks"),
     script:
         "../scripts/preprocess_case.py"
 
@@ -101,6 +101,16 @@ rule train_lesion_fold:
     output:
         checkpoint="results/models/{tracer}/fold_{fold}/checkpoint_final.pth",
         training="results/models/{tracer}/fold_{fold}/training.json",
+    log:
+        "logs/train_lesion_fold/{tracer}/{fold}.log",
+    benchmark:
+        "benchmarks/train_lesion_fold/{tracer}/{fold}.tsv"
+    conda:
+        "../envs/deep.yaml"
+    threads: 8
+    resources:
+        mem_mb=64000,
+        runtime=2880,
     params:
         cases=lambda wildcards: slugs("train", tracer=wildcards.tracer),
         iterations_per_epoch=lambda wildcards: config["train"]["iterations_per_epoch"][wildcards.tracer],
@@ -121,15 +131,5 @@ rule train_lesion_fold:
         },
         seed=config["seed"],
         code=code("trainer", "training", "augmentation", "network", "pretrained"),
-    log:
-        "logs/train_lesion_fold/{tracer}/{fold}.log",
-    benchmark:
-        "benchmarks/train_lesion_fold/{tracer}/{fold}.tsv"
-    conda:
-        "../envs/deep.yaml"
-    threads: 8
-    resources:
-        mem_mb=64000,
-        runtime=2880,
     script:
         "../scripts/train_lesion_fold.py"
