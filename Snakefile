@@ -85,10 +85,47 @@ rule report:
 
 
 rule all:
-    """Train, cross-validate, score, segment new patients, report."""
+    """Train, cross-validate, score, segment new patients, report. Names every kept file, so that a lost one comes back."""
     default_target: True
     input:
+        rules.prepare.input,
+        rules.train.input,
         rules.evaluate.input,
-        rules.interactive.input if INTERACTIVE else [],
         rules.predict.input,
         rules.report.input,
+        "results/cohort.tsv",
+        "results/splits.json" if TRAIN else [],
+        expand(
+            "results/cases/{case}/{file}",
+            case=CASES,
+            file=[
+                *["ct.nii.gz", "suv.nii.gz", "case.json", "clicks.json", "quality.json", "mip.npy", "tracer.json"],
+                *["lesions_raw.nii.gz", "prediction.json", "lesions.nii.gz"],
+            ],
+        ),
+        expand(
+            "results/cases/{case}/{file}",
+            case=SCORED,
+            file=[
+                *["truth.nii.gz", "truth.json", "lesion_intensities.npy", "score.json", "lesion_scores.csv"],
+                "mip_overlay.png",
+            ],
+        ),
+        expand("results/cases/{case}/organs.nii.gz", case=TRAIN if config["organs"]["provider"] != "none" else []),
+        [
+            expand("results/nnunet/{tracer}/{case}{part}", tracer=t, case=slugs("train", tracer=t), part=PREPROCESSED)
+            for t in TRAINED
+        ],
+        expand(
+            "results/models/{tracer}/{file}.json",
+            tracer=TRAINED,
+            file=["dataset", "dataset_fingerprint", "resencl_plans", "plans"],
+        ),
+        expand("results/models/{tracer}/fold_{fold}/training.json", tracer=TRAINED, fold=FOLDS),
+        rules.interactive.input if INTERACTIVE else [],
+        expand(
+            "results/cases/{case}/interactive/clicks_{clicks}/{file}",
+            case=SCORED if INTERACTIVE else [],
+            clicks=CLICK_STEPS,
+            file=["lesions_raw.nii.gz", "score.json"],
+        ),

@@ -90,7 +90,7 @@ rule train_lesion_fold:
         data=lambda wildcards: expand(
             "results/nnunet/{{tracer}}/{case}{part}",
             case=slugs("train", tracer=wildcards.tracer),
-            part=[".b2nd", "_seg.b2nd", ".pkl"],
+            part=PREPROCESSED,
         ),
         plans="results/models/{tracer}/plans.json",
         dataset="results/models/{tracer}/dataset.json",

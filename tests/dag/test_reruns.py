@@ -177,17 +177,30 @@ def test_a_new_case_re_runs_nothing_of_the_other_cases_own_files(workflow, split
         assert not rules(jobs) & (TRAINING | {"preprocess_case"})
 
 
-def test_a_deleted_output_is_made_again_with_what_depends_on_it(workflow):
-    lost = workflow.folder / "results" / "cases" / "fdg_b" / "lesions.nii.gz"
-    content = lost.read_text()
-    times = lost.stat()
-    lost.unlink()
+def without(path: Path, workflow: Workflow):
+    """Jobs of a dry run while `path` is away; it is put back as it was."""
+    content, times = path.read_bytes(), path.stat()
+    path.unlink()
     jobs = workflow.would_run()
-    lost.write_text(content)
-    os.utime(lost, ns=(times.st_atime_ns, times.st_mtime_ns))
-    assert {wildcards.get("case") for rule, wildcards in jobs if rule == "drop_faint_specks"} == {"fdg_b"}
-    assert {wildcards.get("case") for rule, wildcards in jobs if rule == "score_case"} == {"fdg_b"}
+    path.write_bytes(content)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    return jobs
+
+
+def test_a_deleted_output_is_made_again_with_what_depends_on_it(workflow):
+    jobs = without(workflow.folder / "results" / "cases" / "fdg_b" / "lesions.nii.gz", workflow)
+    for rule in ("drop_faint_specks", "score_case", "draw_case_figure"):
+        assert {wildcards.get("case") for name, wildcards in jobs if name == rule} == {"fdg_b"}
+    assert "write_report" in rules(jobs)
     assert not rules(jobs) & (TRAINING | INFERENCE | OWN)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["cases/fdg_b/mip.png", "cases/new/study.json", "summary.tex", "nnunet/fdg/fdg_b.pkl", "cases/psma_t/truth.json"],
+)
+def test_files_that_nobody_needs_any_more_come_back_too(workflow, name):
+    assert without(workflow.folder / "results" / name, workflow)
 
 
 def test_touched_inputs_with_the_same_content_run_nothing(workflow):
