@@ -18,6 +18,7 @@ from clickpet.images import read_image
 ROOT = Path(__file__).parents[2]
 CONFIG = """
 cohort: few.tsv
+folds: [0, 1]
 tracer: {epochs: 40}
 train: {epochs: 2, iterations_per_epoch: {fdg: 6, psma: 6}, validation_iterations: 1}
 evaluate: {click_steps: [0, 1, 10], bootstrap_repeats: 50}
