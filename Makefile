@@ -26,7 +26,7 @@ test: install
 	$(BIN)/python -m pytest
 
 bench: install
-	$(BIN)/python -m tests.bench
+	$(BIN)/python tests/bench
 
 lint: install
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-# What every rule file uses: the checked config, the cohort, and lists of its cases.
+# What all the files here use: the checked config, the cohort, and lists of its cases.
 import os
 import sys
 
@@ -23,7 +23,7 @@ def load_cohort(path):
 
 
 def code(*modules):
-    """Hash of library modules that a rule computes with: a changed method re-runs it, a fresh clone does not."""
+    """Hash of library modules that a job computes with; a changed method re-runs it, a fresh clone does not."""
     return content_hash(*(f"{workflow.basedir}/clickpet/{module}.py" for module in modules))
 
 
