@@ -23,7 +23,7 @@ demo: install
 	@echo "The report: results/report.html"
 
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 bench: install
 	$(BIN)/python tests/bench
