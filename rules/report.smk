@@ -22,7 +22,7 @@ rule draw_case_figure:
     params:
         title=lambda wildcards: study(wildcards).case,
         spacing_mm=config["tracer"]["spacing_mm"],
-        code=code("case_figure", "mip"),
+        code=code("case_figure", "palette"),
     script:
         "../scripts/draw_case_figure.py"
 
@@ -56,7 +56,7 @@ rule draw_figures:
         seed=config["seed"],
         repeats=config["evaluate"]["bootstrap_repeats"],
         confidence=config["evaluate"]["confidence"],
-        code=code("figures", "gallery", "agreement", "palette"),
+        code=code("figures", "gallery", "agreement", "palette", "run_results", "bootstrap", "page"),
     script:
         "../scripts/draw_figures.py"
 
