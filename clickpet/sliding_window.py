@@ -142,29 +142,30 @@ def slide(
     shares = _shares(tiles)
     extent = [part.stop - part.start for part in tiles.box]
     total, spread_total = (torch.zeros(extent, device=device) if wanted else None for wanted in (True, with_spread))
-    found, spread_found = 0.0, 0.0
+    sums = [0.0, 0.0]
     starts = list(tiles)
     group = max(1, batch // len(flips))
     for first in range(0, len(starts), group):
         here = starts[first : first + group]
-        given = [torch.from_numpy(tile_of(read, start, tiles)).to(device) for start in here]
-        differences = _differences(networks, given, flips, batch)
-        del given
+        differences = _differences(
+            networks, [torch.from_numpy(tile_of(read, start, tiles)).to(device) for start in here], flips, batch
+        )
         for index, start in enumerate(here):
+            value, spread = _combined(differences[:, index], average)
             inner, outer = overlap(start, tiles)
             z, y, x = (torch.from_numpy(share[first]).to(device) for share, first in zip(shares, start, strict=True))
             weight = z[:, None, None] * y[:, None] * x
-            value, spread = _combined(differences[:, index], average)
-            inside = weight * (value[inner] > 0)
             total[outer].addcmul_(value[inner], weight)
-            if spread is not None:
-                found += float(inside.sum(dtype=torch.float64))
-                spread_found += float(inside.mul_(spread[inner]).sum(dtype=torch.float64))
-            if with_spread and spread is not None:
+            if spread is not None and with_spread:
                 spread_total[outer].addcmul_(spread[inner], weight)
+            if spread is not None:
+                weight *= value[inner] > 0
+                sums[0] += float(weight.sum(dtype=torch.float64))
+                sums[1] += float(weight.mul_(spread[inner]).sum(dtype=torch.float64))
+            del value, spread, weight
         del differences
     spread_map = None if spread_total is None or len(networks) == 1 else spread_total.cpu().numpy()
-    return Window(total.cpu().numpy(), spread_map, spread_found / found if found else 0.0, tiles.box)
+    return Window(total.cpu().numpy(), spread_map, sums[1] / sums[0] if sums[0] else 0.0, tiles.box)
 
 
 def _shares(tiles: Tiling) -> list[dict[int, np.ndarray]]:
@@ -194,11 +195,10 @@ def _differences(networks, given: list[torch.Tensor], flips, batch: int) -> torc
         for fold, network in enumerate(networks):
             with torch.autocast(images.device.type, enabled=images.device.type == "cuda"):
                 logits = network(images)
-            differences = logits[:, 1].float() - logits[:, 0].float()
-            del logits
+            differences = logits[:, 1].float().sub_(logits[:, 0])
             for (index, axes), difference in zip(part, differences, strict=True):
                 sums[fold, index] += difference.flip([axis - 1 for axis in axes]) if axes else difference
-            del differences, difference
+            del logits, differences, difference
         del images
     return sums.div_(len(flips))
 

@@ -117,19 +117,22 @@ def timed(seed):
     import torch
 
     class Timed(torch.nn.Module):
-        """A 1 x 1 x 1 convolution as the matrix product that it is."""
+        """A 1 x 1 x 1 convolution, written so that it takes no memory but its logits'."""
 
         def __init__(self):
             super().__init__()
             torch.manual_seed(seed)
             uptake = torch.tensor([[0.0, -1.0, 0.0], [0.0, 1.0, 0.0]])
             self.weight = torch.nn.Parameter(uptake + 0.05 * torch.randn(2, 3))
-            self.bias = torch.nn.Parameter(torch.tensor([[1.0], [-1.0]]))
             self.seconds = 0.0
 
         def forward(self, image):
             start = time.perf_counter()
-            logits = (self.weight @ image.flatten(2)).add_(self.bias).unflatten(2, image.shape[2:])
+            logits = torch.empty((len(image), 2, *image.shape[2:]))
+            for label, weights in enumerate(self.weight.tolist()):
+                logits[:, label] = 1 - 2 * label
+                for channel, weight in enumerate(weights):
+                    logits[:, label].add_(image[:, channel], alpha=weight)
             self.seconds += time.perf_counter() - start
             return logits
 
@@ -162,7 +165,7 @@ def our_run(model, networks, case, spacing_mm, body_box):
     from clickpet.ensemble import LesionEnsemble
 
     ensemble = LesionEnsemble(model, range(len(networks)), networks)
-    options = {"tile_step": 0.5, "mirror_axes": AXES, "body_box": body_box, "batch": 2}
+    options = {"tile_step": 0.5, "mirror_axes": AXES, "body_box": body_box}
     run = measured(networks, lambda: ensemble.predict(*case, np.diag([*spacing_mm, 1.0]), **options))
     return {**run, "mask": run["result"].mask, "tiles": run["result"].details["tiles"]}
 
