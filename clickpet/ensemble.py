@@ -95,6 +95,8 @@ class LesionEnsemble:
         if not folds:
             raise InputError("no folds given for an ensemble", where=model_folder, mend="list them under 'folds'")
         model = read_model_folder(model_folder)
+        if torch.device(device).type == "cuda":
+            torch.backends.cudnn.benchmark = True  # every tile has the same shape
         networks = [load_network(model, fold, device=device) for fold in folds]
         allowed = mirroring_axes(load_checkpoint(model.checkpoint(folds[0])))
         return cls(model, folds, networks, allowed_axes=allowed, device=device)

@@ -162,6 +162,14 @@ def write_masks(paths: Iterable[str | Path], predictions: Iterable[Prediction]) 
             written.result()
 
 
+def write_disagreement(path: str | Path, prediction: Prediction) -> None:
+    """Write the map of disagreement, rounded to thousandths; not a number everywhere where one fold predicted."""
+    spread = prediction.disagreement
+    if spread is None:
+        spread = np.full(prediction.mask.shape, np.nan, dtype=np.float32)
+    write_image(path, np.round(spread, 3), prediction.affine)
+
+
 def peak_memory_mb() -> float:
     """Peak resident memory of this process so far."""
     unit = 2**20 if sys.platform == "darwin" else 2**10

@@ -7,7 +7,7 @@ from tiny_models import write_model
 from clickpet.ensemble import LesionEnsemble
 from clickpet.errors import InputError
 from clickpet.images import read_image, write_image
-from clickpet.inference import member_folds, predict_scan, read_heatmap, read_scan, write_masks
+from clickpet.inference import member_folds, predict_scan, read_heatmap, read_scan, write_disagreement, write_masks
 
 AFFINE = np.diag([2.0, 2.0, 3.0, 1.0])
 SHAPE = (20, 18, 17)
@@ -118,7 +118,7 @@ def test_inputs_on_other_grids_are_refused(files, tmp_path):
 
 def test_write_masks(folder, files, tmp_path):
     paths = [tmp_path / f"clicks_{k}" / "lesions_raw.nii.gz" for k in range(2)]
-    predictions = list(predict_scan(inputs(files), folder, [0], device="cpu"))
+    predictions = list(predict_scan(inputs(files), folder, [0], device="cpu", voxel_limits=(1, 2, 3)))
     write_masks(paths, iter(predictions))
     for path, prediction in zip(paths, predictions, strict=True):
         image = read_image(path)
@@ -126,7 +126,22 @@ def test_write_masks(folder, files, tmp_path):
         np.testing.assert_array_equal(image.array, prediction.mask)
         np.testing.assert_array_equal(image.affine, AFFINE)
     first = paths[0].read_bytes()
-    write_masks(paths, predict_scan(inputs(files), folder, [0], device="cpu"))
+    write_masks(paths, predict_scan(inputs(files), folder, [0], device="cpu", voxel_limits=(1, 2, 3)))
     assert paths[0].read_bytes() == first
     with pytest.raises(ValueError, match="shorter"):
         write_masks(paths, predictions[:1])
+
+
+def test_write_disagreement(folder, files, tmp_path):
+    for members in ([0, 1], [0]):
+        prediction = next(
+            predict_scan(inputs(files), folder, members, device="cpu", voxel_limits=(1, 2, 3), disagreement=True)
+        )
+        write_disagreement(tmp_path / "disagreement.nii.gz", prediction)
+        image = read_image(tmp_path / "disagreement.nii.gz")
+        assert image.array.dtype == np.float32
+        if len(members) == 2:
+            np.testing.assert_allclose(image.array, prediction.disagreement, atol=5.1e-4)
+            assert image.array.max() > 0
+        else:
+            assert np.isnan(image.array).all()
