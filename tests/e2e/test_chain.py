@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -159,6 +160,7 @@ def test_a_second_call_does_nothing(run):
     assert "Nothing to be done" in run.finish()
 
 
+@pytest.mark.skipif(not os.environ.get("CLICKPET_KILL"), reason="set CLICKPET_KILL=1: twice the time of the others")
 def test_killed_in_training_and_in_prediction_it_ends_with_the_same_results(run, tmp_path):
     killed = Run(tmp_path)
     killed.kill_when("results/training/*/fold_*/*/**/checkpoint_latest.pth")
