@@ -43,6 +43,8 @@ class Study:
 
 
 COLUMNS = tuple(field.name for field in fields(Study) if field.name != "slug")
+#: What `write_cohort` adds; a table that has them can be read again.
+ADDED = ("slug", "fold")
 
 
 def read_cohort(path: str | Path, *, made_later: tuple[str, ...] = ("results/",)) -> list[Study]:
@@ -80,7 +82,7 @@ def _read_rows(path: Path) -> list[dict[str, str]]:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot be read ({error})", where=path, mend="save it as tab-separated UTF-8") from error
     missing = [name for name in REQUIRED if name not in header]
-    unknown = [name for name in header if name not in COLUMNS]
+    unknown = [name for name in header if name not in (*COLUMNS, *ADDED)]
     if missing or unknown:
         raise InputError(
             f"its header lacks {missing} and has unknown {unknown}",

@@ -79,18 +79,13 @@ def write_seg(
     semiautomatic : whether clicks took part (SegmentAlgorithmType).
 
     The same input gives the same bytes: UIDs are derived from the PET's and the mask, there are no time stamps.
-    Raises InputError for a mask on another grid, or PET slices that had to be resampled or cannot carry a SEG.
+    PET slices with uneven gaps, which `load_suv` resamples, get the mask of the nearest even slice.
+    Raises InputError for a mask on another grid and for PET slices that cannot carry a SEG.
     """
     if identity not in ("case", "source"):
         raise ValueError(f'identity is {identity!r}, not "case" or "source"')
     series = pick_series(pet, "PT")
     stack = stack_slices(series)
-    if stack.positions_mm is not None:
-        raise InputError(
-            "its slices are uneven and were resampled, so a mask has no slices to lie on",
-            where=series.folder,
-            mend="use the NIfTI mask",
-        )
     grid = stack.las_grid
     if not same_grid(mask.shape, affine, *grid):
         raise InputError(
@@ -99,7 +94,7 @@ def write_seg(
             mend="give the mask that was made from this PET",
         )
     labels = _labels(mask)
-    stored = stack.from_las(labels).transpose(2, 1, 0)  # slices, rows, columns
+    stored = stack.from_las(labels)[:, :, stack.nearest_even()].transpose(2, 1, 0)  # slices, rows, columns
     # a SEG takes patient and study from the first slice, of the others only where they lie
     sources = [_source(series.files[index], whole=place == 0) for place, index in enumerate(stack.order)]
     segmentation = _segmentation(sources, stored, case=case, identity=identity, semiautomatic=semiautomatic)

@@ -91,6 +91,13 @@ class Stack:
         )
         return nib.orientations.apply_orientation(array, there)
 
+    def nearest_even(self) -> np.ndarray:
+        """For every stored slice the nearest slice of the volume that `read_series` makes (slices,)."""
+        if self.positions_mm is None:
+            return np.arange(self.shape[2])
+        even = np.linspace(self.positions_mm[0], self.positions_mm[-1], self.shape[2])
+        return np.abs(self.positions_mm[:, None] - even).argmin(axis=1)
+
 
 def stack_slices(series: Series) -> Stack:
     """Order the slices of a series and check that they make a volume; InputError where they do not."""

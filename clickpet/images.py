@@ -179,6 +179,15 @@ def same_grid(shape_a, affine_a, shape_b, affine_b) -> bool:
     return bool(off_mm <= GRID_TOLERANCE_VOX * min(spacing_mm(affine_b)))
 
 
+def turned_like(image: Image, affine: np.ndarray) -> Image:
+    """`image` with its axes in the order and directions of `affine`: flips and swaps, no voxel changes its place."""
+    turn = nib.orientations.ornt_transform(
+        nib.orientations.io_orientation(image.affine), nib.orientations.io_orientation(affine)
+    )
+    array = nib.orientations.apply_orientation(image.array, turn)
+    return Image(array, image.affine @ nib.orientations.inv_ornt_aff(turn, image.shape))
+
+
 def grid_text(shape, affine) -> str:
     """A grid as a person would write it, for messages."""
     sizes = "x".join(str(length) for length in shape)

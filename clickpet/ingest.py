@@ -8,7 +8,7 @@ import cc3d
 import numpy as np
 
 from clickpet.errors import InputError
-from clickpet.images import Image, grid_text, read_image, resample, same_grid, voxel_volume_ml
+from clickpet.images import Image, grid_text, read_image, resample, same_grid, turned_like, voxel_volume_ml
 
 #: What lies outside the CT's field of view is air.
 OUTSIDE_HU = -1024.0
@@ -23,10 +23,11 @@ def load_pet(path: str | Path, *, timing: str = "series") -> tuple[Image, dict]:
 
     timing : how decay is counted, DICOM only.  Returns the image and the audit record of the SUV.
     """
-    if _is_dicom(path):
+    if holds_dicom(path):
         from clickpet.dicom_series import load_suv
 
         image, audit = load_suv(path, timing=timing)
+        audit = {"source": "DICOM", **audit}
     else:
         image = read_image(path, np.float32)
         audit = {"source": "file", "rule": "taken as SUV (body weight) as it is"}
@@ -46,7 +47,7 @@ def load_ct(path: str | Path, pet: Image) -> tuple[np.ndarray, dict]:
 
     Returns the array and a record of the CT's own grid.
     """
-    if _is_dicom(path):
+    if holds_dicom(path):
         from clickpet.dicom_series import load_ct as load_series
 
         image = load_series(path)
@@ -69,7 +70,8 @@ def load_ct(path: str | Path, pet: Image) -> tuple[np.ndarray, dict]:
     return ct, record
 
 
-def _is_dicom(path: str | Path) -> bool:
+def holds_dicom(path: str | Path) -> bool:
+    """Whether an entry of the cohort table means DICOM (a folder, or a file that begins so), not a volume."""
     if str(path).endswith(VOLUME_SUFFIXES):
         return False
     from clickpet.dicom_series import is_dicom
@@ -86,16 +88,19 @@ def _check_finite(array: np.ndarray, path: str | Path) -> None:
 def load_label(path: str | Path, pet: Image) -> np.ndarray:
     """Lesion mask (uint8, 0 or 1) on the PET's grid from a volume, or from DICOM SEG or RTSTRUCT.
 
+    A volume on the PET's grid whose axes are stored in another order or direction is turned; no voxel moves.
     Raises InputError for another grid or values other than 0 and 1.
     """
-    if _is_dicom(path):
+    if holds_dicom(path):
         from clickpet.dicom_masks import load_mask
 
         return load_mask(path, pet).astype(np.uint8, copy=False)
-    image = read_image(path)
+    stored = read_image(path)
+    image = turned_like(stored, pet.affine)
     if not same_grid(image.shape, image.affine, pet.shape, pet.affine):
+        own, wanted = grid_text(stored.shape, stored.affine), grid_text(pet.shape, pet.affine)
         raise InputError(
-            f"its grid ({grid_text(image.shape, image.affine)}) is not the PET's ({grid_text(pet.shape, pet.affine)})",
+            f"its grid ({own}) is not the PET's ({wanted})",
             where=path,
             mend="give the label on the PET's grid (nearest neighbour), and check that it belongs to this study",
         )

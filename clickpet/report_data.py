@@ -149,7 +149,7 @@ def suv_blocks(run: RunResults) -> list:
                 [[run.names.get(slug, slug), text] for slug, text in warned],
             )
         )
-    details = [name for name in _scalar_names(audits) if name not in ("source", "rule")]
+    details = [name for name in _value_names(audits) if name not in ("source", "rule", "warnings")]
     if details:
         blocks.append(
             Table(
@@ -166,14 +166,16 @@ def suv_blocks(run: RunResults) -> list:
     return blocks
 
 
-def _scalar_names(records: Mapping[str, Mapping]) -> list[str]:
+def _value_names(records: Mapping[str, Mapping]) -> list[str]:
     names: dict[str, None] = {}
     for record in records.values():
-        names.update({name: None for name, value in record.items() if not isinstance(value, Mapping | list)})
+        names.update({name: None for name, value in record.items() if not isinstance(value, Mapping)})
     return list(names)
 
 
 def _short(value: object) -> object:
+    if isinstance(value, list):
+        return ", ".join(f"{part:.6g}" if isinstance(part, float) else str(part) for part in value)
     return number(value, 6 if abs(value) < 0.01 else 2) if isinstance(value, float) else value
 
 

@@ -366,6 +366,7 @@ def _scan_start(series: SeriesHeader) -> tuple[list[Moment], str]:
     known = [moment for moment in _acquisitions(series) if moment is not None]
     earliest = min(known, key=lambda moment: gap_s(known[0], moment)) if known else None
     chosen, rule = None, ""
+    distrust = "SeriesTime is missing" if start is None else "SeriesTime is after acquisition"
     if start is not None and (earliest is None or gap_s(earliest, start) <= 0):
         chosen, rule = start, "START: decay-corrected to SeriesTime (0008,0031)"
         if earliest is None:
@@ -378,13 +379,11 @@ def _scan_start(series: SeriesHeader) -> tuple[list[Moment], str]:
                 group, _, element = PRIVATE_TAGS[name]
                 series.used[f"{name} ({group:04x},10{element:02x})"] = None
                 chosen = moment
-                rule = (
-                    f"START: SeriesTime is after acquisition, decay-corrected to {text} ({group:04x},10{element:02x})"
-                )
+                rule = f"START: {distrust}, decay-corrected to {text} ({group:04x},10{element:02x})"
                 break
     if chosen is None and earliest is not None:
         chosen = earliest
-        rule = "START: SeriesTime is after acquisition, decay-corrected to the earliest AcquisitionTime (0008,0032)"
+        rule = f"START: {distrust}, decay-corrected to the earliest AcquisitionTime (0008,0032)"
     if chosen is None:
         raise InputError(
             "the start of the scan is missing (SeriesTime (0008,0031), AcquisitionTime (0008,0032))",

@@ -138,11 +138,21 @@ def test_mask_of_another_grid(tmp_path, study):
     assert not (tmp_path / "seg.dcm").exists()
 
 
-def test_resampled_pet_has_no_slices_to_lie_on(tmp_path):
-    write_series(tmp_path / "pet", places_mm=[0, 4, 8, 12, 16, 21, 26, 30, 34])
-    pet = load_suv(tmp_path / "pet")[0]
-    with pytest.raises(InputError, match="uneven"):
-        write_seg(tmp_path / "seg.dcm", pet.array > 1, pet.affine, tmp_path / "pet", case=CASE)
+def test_uneven_slices_get_the_mask_of_the_nearest_even_slice(tmp_path):
+    write_series(tmp_path / "pet", places_mm=[0, 4, 8, 12, 16, 21, 26, 30, 34])  # even: 0, 4.25, 8.5, ... 34
+    pet, audit = load_suv(tmp_path / "pet")
+    assert audit["geometry"]["resampled_to_even_slices"]
+    mask = np.zeros(pet.shape, np.uint8)
+    for z in range(9):
+        mask[z, :, z] = 1
+    write_seg(tmp_path / "seg.dcm", mask, pet.affine, tmp_path / "pet", case=CASE)
+    segmentation = highdicom.seg.segread(tmp_path / "seg.dcm")
+    groups = segmentation.PerFrameFunctionalGroupsSequence
+    column_at = {
+        group.PlanePositionSequence[0].ImagePositionPatient[2] - 100: int(np.flatnonzero(frame.any(axis=0))[0])
+        for group, frame in zip(groups, segmentation.pixel_array, strict=True)
+    }
+    assert column_at == {0: 0, 4: 1, 8: 2, 12: 3, 16: 4, 21: 5, 26: 6, 30: 7, 34: 8}
 
 
 def test_real_pet(shared_data, tmp_path):

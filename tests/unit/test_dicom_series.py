@@ -467,6 +467,91 @@ def test_reference_objects(archives):
         assert got == pytest.approx((0.2, 1.0, 4.0), rel=0.01), (folder.name, audit["rule"])
 
 
+def _activity(delta_t_s, half_life_s=HALF_LIFE_S, dose_bq=350e6):
+    """Bq/ml of SUV 1 in the maker's patient of 70 kg."""
+    return dose_bq * 2 ** (-delta_t_s / half_life_s) / 70000
+
+
+def _private(group, element, value, vr="DS"):
+    def change(dataset, index):
+        dataset.add_new((group, element), vr, value)
+
+    return change
+
+
+def _bed_times(dataset, index):
+    dataset.AcquisitionTime = f"11{index:02d}00"
+
+
+#: name: (attributes that differ from the maker's, stored value of SUV 1); the IBSI collection and what hospitals add.
+REFERENCE_KINDS = {
+    "series time after acquisition": ({"SeriesTime": "113000", "AcquisitionTime": "110500"}, _activity(3900)),
+    "no series time": ({"SeriesTime": None, "AcquisitionTime": "110500.250000"}, _activity(3900.25)),
+    "GE's private time": (
+        {"SeriesTime": "113000", "AcquisitionTime": "110500",
+         "change": _private(0x0009, 0x100D, "20240713110200.00", "LO")}, _activity(3720)),
+    "GE's private time without need": ({"change": _private(0x0009, 0x100D, "20240713090000.00", "LO")},
+                                       _activity(3600)),
+    "not decay-corrected, beds at their own times": (
+        {"DecayCorrection": "NONE", "CorrectedImage": ["ATTN"], "change": _bed_times},
+        lambda index: _activity(3600 + 60 * index)),
+    "not decay-corrected, though DECY is told": (
+        {"DecayCorrection": "NONE", "change": _bed_times}, lambda index: _activity(3600 + 60 * index)),
+    "decay-corrected to injection": ({"DecayCorrection": "ADMIN", "RadiopharmaceuticalStartTime": None},
+                                     _activity(0)),
+    "date and time of injection only": (
+        {"RadiopharmaceuticalStartTime": None, "RadiopharmaceuticalStartDateTime": "20240713101500.500000"},
+        _activity(2699.5)),
+    "midnight between": (
+        {"RadiopharmaceuticalStartTime": "233000", "SeriesTime": "003000", "AcquisitionTime": "003000"},
+        _activity(3600)),
+    "midnight between, with dates": (
+        {"RadiopharmaceuticalStartTime": "233000", "RadiopharmaceuticalStartDateTime": "20240712233000",
+         "SeriesTime": "003000", "AcquisitionTime": "003000"}, _activity(3600)),
+    "dates shifted apart": ({"RadiopharmaceuticalStartDateTime": "19991231100000"}, _activity(3600)),
+    "injection in another time zone": (
+        {"RadiopharmaceuticalStartTime": None, "RadiopharmaceuticalStartDateTime": "20240713080000.0+0000",
+         "TimezoneOffsetFromUTC": "+0200"}, _activity(3600)),
+    "gallium": ({"RadionuclideHalfLife": "4057.74"}, _activity(3600, 4057.74)),
+    "zirconium, two days later": (
+        {"RadionuclideHalfLife": "282276", "RadiopharmaceuticalStartDateTime": "20240711100000"},
+        _activity(2 * 86400 + 3600, 282276)),
+    "dose in MBq": ({"RadionuclideTotalDose": "350"}, _activity(3600)),
+    "weight in grams": ({"PatientWeight": "70000"}, _activity(3600)),
+    "SUV by body weight": ({"Units": "GML", "SUVType": "BW", "PatientWeight": None}, 1.0),
+    "SUV without its type": ({"Units": "GML", "RadionuclideTotalDose": None}, 1.0),
+    "SUV by lean body mass": ({"Units": "GML", "SUVType": "LBMJAMES128", "PatientSex": "M"}, 55.297578 / 70),
+    "SUV by ideal weight, other sex": ({"Units": "GML", "SUVType": "IBW", "PatientSex": "O"},
+                                       ((48 + 1.06 * 18) + (45.5 + 0.91 * 18)) / 2 / 70),
+    "SUV by body surface": ({"Units": "CM2ML", "SUVType": "BSA"}, 0.007184 * 70**0.425 * 170**0.725 * 1e4 / 70000),
+    "counts with the SUV factor": ({"Units": "CNTS", "change": _private(0x7053, 0x1000, "0.0005")}, 2000.0),
+    "counts with the activity factor": (
+        {"Units": "CNTS", "change": _private(0x7053, 0x1009, "2.5")}, _activity(3600) / 2.5),
+    "counts whose SUV factor is 0": (
+        {"Units": "CNTS", "change": lambda dataset, index: (_private(0x7053, 0x1000, "0")(dataset, index),
+                                                            _private(0x7053, 0x1009, "2.5")(dataset, index))},
+        _activity(3600) / 2.5),
+    "pixels with an intercept": ({"intercept": -0.1 * _activity(3600)}, _activity(3600)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", REFERENCE_KINDS)
+def test_reference_objects_that_are_made_here(tmp_path, kind):
+    """Files whose stored values say SUV 0.2, 1 and 4 come out as that, whatever unit, clock and correction they use."""
+    attributes, value_of_one = REFERENCE_KINDS[kind]
+    attributes = dict(attributes)
+    intercept = attributes.pop("intercept", 0.0)
+    per_slice = np.array([value_of_one(index) if callable(value_of_one) else value_of_one for index in range(6)])
+    levels = np.tile(np.array([0.2, 1.0, 4.0]), (6, 4, 1))
+    pixels = np.rint(levels * 5000).astype(np.int16)
+    if intercept:
+        pixels = np.rint((levels - intercept / per_slice[0]) * 5000).astype(np.int16)
+    write_series(tmp_path, pixels=pixels, slices=6, slopes=per_slice / 5000, intercept=intercept, **attributes)
+    image, audit = load_suv(tmp_path)
+    assert np.unique(image.array.round(3)) == pytest.approx([0.2, 1.0, 4.0], rel=0.001), audit["rule"]
+    assert not {"QPLANTED", "20240713"} & set(json.dumps(audit).split('"'))
+
+
 def test_whole_body_pet_against_the_cropped_suv_of_the_same_patient(archives, shared_data):
     image, audit = load_suv(archives / "sts_001_wholebody_pet")
     assert image.shape == (128, 128, 267)
