@@ -17,6 +17,7 @@ import pydicom
 
 from clickpet.cohort import SPLITS, TRACERS
 from clickpet.cohort_builder import Cohort, check_choice, existing_folder, tracer_in
+from clickpet.dicom_masks import list_regions
 from clickpet.dicom_series import RTSTRUCT_STORAGE, SEG_STORAGE, Series, choose_pet_ct, find_studies
 from clickpet.errors import InputError
 
@@ -49,7 +50,7 @@ def build_from_dicom(
     every = [series for study in studies for series in study]
     owners = Counter(os.path.dirname(file) for series in every for file in series.files)
     masks = [series for series in every if series.sop_class in _MASKS]
-    cohort, first_case, names, shown = Cohort(), {}, Counter(), []
+    cohort, first_case, names, shown, several = Cohort(), {}, Counter(), [], []
     for study in studies:
         name = _name(study, folder)
         try:
@@ -62,6 +63,11 @@ def build_from_dicom(
         names[name] += 1
         case = name if names[name] == 1 else f"{name}_{names[name]}"
         mask, trouble = _choose_mask(masks, pet, ct)
+        regions = []
+        try:
+            regions = list_regions(mask.path) if mask else []
+        except InputError as error:
+            mask, trouble = None, str(error)
         own_tracer = tracer or _tracer_of(pet) or tracer_in(name)
         own_split = split or ("train" if mask else "predict")
         if own_split != "predict" and not mask:
@@ -85,10 +91,17 @@ def build_from_dicom(
         )
         if _names_a_person(case, pet):
             shown.append(case)
+        if len(regions) > 1 and own_split != "predict":
+            several.append(f"{case}: {', '.join(regions[:4])}{', ...' if len(regions) > 4 else ''}")
     if shown:
         cohort.notes.append(
             f"{len(shown)} case names hold the patient name or identifier of the DICOM, by the names of your folders; "
             "rename these folders if they are not pseudonyms"
+        )
+    if several:
+        cohort.notes.append(
+            f"{len(several)} masks hold several regions ({several[0]}); all of them count as lesions unless the config "
+            "key ingest.label_regions names those that do"
         )
     return cohort
 

@@ -7,6 +7,7 @@ the CT, find their slice. Sources: DICOM PS3.3 C.8.20 (segmentation), C.8.8.6 (R
 
 from __future__ import annotations
 
+import fnmatch
 import logging
 import re
 import warnings
@@ -41,13 +42,15 @@ def load_mask(
     reference: Image,
     *,
     roi: str | int | Sequence[str | int] | None = None,
-    frame_of_reference: str | None = None,
+    frames_of_reference: Sequence[str] = (),
 ) -> np.ndarray:
     """A DICOM SEG or RTSTRUCT as uint8 mask (0 or 1) on the grid of `reference`, the PET (x, y, z).
 
     source : a file, or a folder that holds one SEG or RTSTRUCT.
-    roi : name or number of the regions (segments) to take, one or several, case ignored; None takes all together.
-    frame_of_reference : the PET's FrameOfReferenceUID (`Series.frame_of_reference`), compared where it is given.
+    roi : name or number of the regions (segments) to take, one or several, case ignored, names with * as in file
+        names; None takes all together.
+    frames_of_reference : FrameOfReferenceUIDs of the study's PET and CT (`Series.frame_of_reference`); where they are
+        given, the object's has to be among them.
 
     Contours are filled by the even-odd rule (a contour inside another one is a hole), voxels count by their centres.
     Fractional segments count from half their maximum on.
@@ -57,8 +60,7 @@ def load_mask(
     """
     series, file = _find_one(source)
     dataset = _read(file)
-    if frame_of_reference:
-        _refuse_other_frame(dataset, frame_of_reference, file)
+    _refuse_other_frame(dataset, {frame for frame in frames_of_reference if frame}, file)
     read = _contours if series.sop_class == RTSTRUCT_STORAGE else _segments
     mask = np.zeros(reference.shape, bool)
     regions = read(dataset, roi, file)
@@ -158,7 +160,9 @@ def _contours(dataset: pydicom.Dataset, roi: object, file: Path) -> list[_Contou
         if contours:
             regions.append(_ContourRegion(contours))
     if not regions:
-        raise InputError("has no closed contour", where=file, mend="draw the region, or name another one under roi")
+        raise InputError(
+            "has no closed contour", where=file, mend="draw the region, or name another one in ingest.label_regions"
+        )
     return regions
 
 
@@ -297,7 +301,7 @@ def _segments(dataset: pydicom.Dataset, roi: object, file: Path) -> list[_PlaneR
         if mine:
             regions.append(_PlaneRegion(frames[mine], [affines[index] for index in mine]))
     if not regions:
-        raise InputError("has no frame of that segment", where=file, mend="name another segment under roi")
+        raise InputError("has no frame of that segment", where=file, mend="name another one in ingest.label_regions")
     return regions
 
 
@@ -394,7 +398,7 @@ def _read(file: Path) -> pydicom.Dataset:
         ) from None
 
 
-def _refuse_other_frame(dataset: pydicom.Dataset, frame_of_reference: str, file: Path) -> None:
+def _refuse_other_frame(dataset: pydicom.Dataset, allowed: set[str], file: Path) -> None:
     frames = {str(dataset.get("FrameOfReferenceUID") or "")}
     frames |= {
         str(item.get("FrameOfReferenceUID") or "") for item in dataset.get("ReferencedFrameOfReferenceSequence") or []
@@ -403,9 +407,9 @@ def _refuse_other_frame(dataset: pydicom.Dataset, frame_of_reference: str, file:
         str(item.get("ReferencedFrameOfReferenceUID") or "") for item in dataset.get("StructureSetROISequence") or []
     }
     frames.discard("")
-    if frames and frame_of_reference not in frames:
+    if frames and allowed and not frames & allowed:
         raise InputError(
-            "was drawn in another frame of reference (FrameOfReferenceUID (0020,0052)) than the PET's",
+            "was drawn in another frame of reference (FrameOfReferenceUID (0020,0052)) than the study's",
             where=file,
             mend="give the object that belongs to this study",
         )
@@ -418,15 +422,14 @@ def _selected(names: dict[int, str], roi: object, file: Path) -> set[int]:
     wanted = [roi] if isinstance(roi, str | int) else list(roi)
     numbers = set()
     for one in wanted:
-        found = [
-            number
-            for number, name in names.items()
-            if (number == one if isinstance(one, int) else _key(name) == _key(str(one)))
-        ]
-        if not found:
-            listed = ", ".join(repr(name) for name in list(names.values())[:8]) or "none"
-            raise InputError(f"has no region {one!r}; it has {listed}", where=file, mend="correct the name under roi")
-        numbers.update(found)
+        if isinstance(one, int):
+            numbers |= {number for number in names if number == one}
+        else:
+            numbers |= {number for number, name in names.items() if fnmatch.fnmatchcase(_key(name), _key(one))}
+    if not numbers:
+        asked = ", ".join(repr(one) for one in wanted)
+        listed = ", ".join(repr(name) for name in list(names.values())[:8]) or "none"
+        raise InputError(f"has no region {asked}; it has {listed}", where=file, mend="correct ingest.label_regions")
     return numbers
 
 

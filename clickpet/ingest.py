@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cc3d
@@ -42,11 +43,8 @@ def load_pet(path: str | Path, *, timing: str = "series") -> tuple[Image, dict]:
     return image, audit
 
 
-def load_ct(path: str | Path, pet: Image) -> tuple[np.ndarray, dict]:
-    """CT in HU (float32) on the PET's grid: linear, OUTSIDE_HU beyond its field of view.
-
-    Returns the array and a record of the CT's own grid.
-    """
+def read_ct(path: str | Path) -> Image:
+    """CT in HU (float32) on its own grid, from a volume or from DICOM."""
     if holds_dicom(path):
         from clickpet.dicom_series import load_ct as load_series
 
@@ -60,6 +58,15 @@ def load_ct(path: str | Path, pet: Image) -> tuple[np.ndarray, dict]:
             where=path,
             mend="give the CT in HU, and check that ct and pet are not swapped",
         )
+    return image
+
+
+def load_ct(path: str | Path, pet: Image) -> tuple[np.ndarray, dict]:
+    """CT in HU (float32) on the PET's grid: linear, OUTSIDE_HU beyond its field of view.
+
+    Returns the array and a record of the CT's own grid.
+    """
+    image = read_ct(path)
     record = {"grid": grid_text(image.shape, image.affine), "resampled": False}
     if same_grid(image.shape, image.affine, pet.shape, pet.affine):
         return image.array, record
@@ -85,8 +92,17 @@ def _check_finite(array: np.ndarray, path: str | Path) -> None:
         raise InputError("holds NaN or infinite values", where=path, mend="convert or export the image again")
 
 
-def load_label(path: str | Path, pet: Image) -> np.ndarray:
+def load_label(
+    path: str | Path,
+    pet: Image,
+    *,
+    regions: Sequence[str] | None = None,
+    drawn_on: Sequence[str | Path] = (),
+) -> np.ndarray:
     """Lesion mask (uint8, 0 or 1) on the PET's grid from a volume, or from DICOM SEG or RTSTRUCT.
+
+    regions : names of the regions of a SEG or RTSTRUCT that are lesions, with * as in file names (None: all);
+    drawn_on : PET and CT of the study; a DICOM mask has to be in the frame of reference of one that is DICOM.
 
     A volume on the PET's grid whose axes are stored in another order or direction is turned; no voxel moves.
     Raises InputError for another grid or values other than 0 and 1.
@@ -94,7 +110,8 @@ def load_label(path: str | Path, pet: Image) -> np.ndarray:
     if holds_dicom(path):
         from clickpet.dicom_masks import load_mask
 
-        return load_mask(path, pet).astype(np.uint8, copy=False)
+        frames = [_frame_of_reference(source) for source in drawn_on if holds_dicom(source)]
+        return load_mask(path, pet, roi=regions, frames_of_reference=frames)
     stored = read_image(path)
     image = turned_like(stored, pet.affine)
     if not same_grid(image.shape, image.affine, pet.shape, pet.affine):
@@ -113,6 +130,12 @@ def load_label(path: str | Path, pet: Image) -> np.ndarray:
             mend="give a binary lesion mask",
         )
     return mask.view(np.uint8)
+
+
+def _frame_of_reference(source: str | Path) -> str:
+    from clickpet.dicom_series import find_series
+
+    return next((series.frame_of_reference for series in find_series(source) if series.frame_of_reference), "")
 
 
 def describe_label(mask: np.ndarray, affine: np.ndarray) -> dict:

@@ -171,6 +171,22 @@ def require_weights(models: Iterable[Model], weights: Path) -> None:
         )
 
 
+def find_weights(
+    *,
+    organs: Mapping[str, Sequence[str]] = ORGAN_CLASSES,
+    tasks: Sequence[str] = TASKS,
+    fast: bool = False,
+    weights: str | Path | None = None,
+) -> list[str]:
+    """Names of the model folders that these organs need; InputError where one is missing. Loads no network."""
+    wanted = {name for names in organs.values() for name in names}
+    models = needed_models(
+        [task for task in (find_task(name, fast=fast, classes=wanted) for name in tasks) if task.models]
+    )
+    require_weights(models, weights_folder(weights))
+    return [model.folder for model in models]
+
+
 class OrganSegmenter:
     """TotalSegmentator's models, loaded when they are first needed and kept for all images.
 

@@ -2,6 +2,7 @@
 import os
 import sys
 
+from clickpet.buckets import bucket_count, bucket_of
 from clickpet.cohort import FILES, TRACERS, read_cohort
 from clickpet.config import ConfigError, resolve
 from clickpet.errors import InputError
@@ -118,6 +119,11 @@ def organs_if_any(wildcards):
     return f"results/cases/{wildcards.case}/organs.nii.gz" if config["organs"]["provider"] != "none" else []
 
 
+def organ_bucket(wildcards):
+    """Train cases whose organs are found by one job."""
+    return [case for case, bucket in ORGAN_BUCKETS.items() if bucket == wildcards.bucket]
+
+
 config = load_config(config)
 STUDIES = {study.slug: study for study in load_cohort(config["cohort"])}
 FOLDS = [str(fold) for fold in config["folds"]]
@@ -137,6 +143,11 @@ PREDICT_CODE = [
     "content_box",
     "planning",
 ]
+ORGAN_BUCKETS = {case: f"{bucket_of(case, bucket_count(len(TRAIN))):03d}" for case in TRAIN}
+ORGAN_SETTINGS = {
+    "fast": config["organs"]["fast"],
+    "code": code("organ_maps", "totalseg", "organs", "model_folder", "images"),
+}
 INTERACTIVE = config["report"]["interactive"]
 CLICK_STEPS = config["evaluate"]["click_steps"]
 PREDICT_OPTIONS = {key: value for key, value in config["predict"].items() if key != "models"}
@@ -152,3 +163,4 @@ wildcard_constraints:
     tracer="fdg|psma",
     fold="[0-9]+|all",
     clicks="[0-9]+",
+    bucket="[0-9]+",

@@ -47,6 +47,8 @@ rule import_label:
         mem_mb=8000,
         runtime=30,
     params:
+        regions=config["ingest"]["label_regions"],
+        drawn_on=lambda wildcards: [study(wildcards).pet, study(wildcards).ct],
         code=code("ingest", "images", "planning", "content_box", "dicom_masks", *DICOM_CODE),
     script:
         "../scripts/import_label.py"

@@ -29,28 +29,72 @@ if config["organs"]["provider"] == "given":
 
 if config["organs"]["provider"] == "totalsegmentator":
 
+    rule find_organ_weights:
+        """See that TotalSegmentator's weights are there, first of all."""
+        output:
+            models="results/organs/models.json",
+        log:
+            "logs/find_organ_weights.log",
+        benchmark:
+            "benchmarks/find_organ_weights/all.tsv"
+        priority: 100
+        localrule: True
+        conda:
+            "../envs/deep.yaml"
+        params:
+            fast=config["organs"]["fast"],
+            weights=config["organs"]["weights"],
+            code=code("totalseg", "organs"),
+        script:
+            "../scripts/find_organ_weights.py"
+
     rule segment_organs:
-        """Find the organs on the CT with TotalSegmentator."""
+        """Find the organs on the CTs of a bucket of cases with TotalSegmentator; maps that are there are kept."""
         input:
-            ct="results/cases/{case}/ct.nii.gz",
-            truth="results/cases/{case}/truth.nii.gz",
+            ct=lambda wildcards: expand("results/cases/{case}/ct.nii.gz", case=organ_bucket(wildcards)),
+            models="results/organs/models.json",
             sound=ancient("results/cohort.tsv"),
         output:
-            organs="results/cases/{case}/organs.nii.gz",
+            bucket="results/organs/bucket_{bucket}.json",
         log:
-            "logs/segment_organs/{case}.log",
+            "logs/segment_organs/bucket_{bucket}.log",
         benchmark:
-            "benchmarks/segment_organs/{case}.tsv"
+            "benchmarks/segment_organs/bucket_{bucket}.tsv"
         conda:
             "../envs/deep.yaml"
         threads: 8
         resources:
             mem_mb=32000,
-            runtime=60,
+            runtime=lambda wildcards: 30 + 15 * len(organ_bucket(wildcards)),
         params:
-            fast=config["organs"]["fast"],
+            folder="results/organs",
+            cases=organ_bucket,
+            sources=lambda wildcards: [STUDIES[case].ct for case in organ_bucket(wildcards)],
+            settings=ORGAN_SETTINGS,
             weights=config["organs"]["weights"],
-            erase_lesions=config["organs"]["erase_lesions"],
-            code=code("totalseg", "organs", "model_folder", "images"),
         script:
             "../scripts/segment_organs.py"
+
+    rule keep_organs:
+        """Take a case's map out of its bucket."""
+        input:
+            bucket=ancient(lambda wildcards: f"results/organs/bucket_{ORGAN_BUCKETS[wildcards.case]}.json"),
+            ct="results/cases/{case}/ct.nii.gz",
+            truth="results/cases/{case}/truth.nii.gz",
+        output:
+            organs="results/cases/{case}/organs.nii.gz",
+        log:
+            "logs/keep_organs/{case}.log",
+        benchmark:
+            "benchmarks/keep_organs/{case}.tsv"
+        conda:
+            "../envs/core.yaml"
+        resources:
+            mem_mb=4000,
+            runtime=20,
+        params:
+            folder="results/organs",
+            settings=ORGAN_SETTINGS,
+            erase_lesions=config["organs"]["erase_lesions"],
+        script:
+            "../scripts/keep_organs.py"

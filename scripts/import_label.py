@@ -13,7 +13,7 @@ def main(job):
         from clickpet.planning import fingerprint_case
 
         pet = read_image(job.input.suv)
-        truth = load_label(job.input.label, pet)
+        truth = load_label(job.input.label, pet, regions=job.params.regions, drawn_on=job.params.drawn_on)
         ct = read_image(job.input.ct)
         fingerprint, intensities = fingerprint_case(ct.array, pet.array, truth, pet.affine)
         write_image(job.output.truth, truth, pet.affine)

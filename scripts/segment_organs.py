@@ -1,23 +1,24 @@
-"""Find the organs on the CT of one or many cases with TotalSegmentator; its models are loaded once."""
+"""Find the organs on the CTs of a bucket of cases with TotalSegmentator; its models are loaded once."""
 
 from clickpet.job import logged
 
 
 def main(job):
     with logged(job.log[0], job.threads):
-        from clickpet.images import read_image, write_image
+        from clickpet.files import write_json
+        from clickpet.ingest import read_ct
+        from clickpet.organ_maps import OrganCase, segment_missing
         from clickpet.totalseg import OrganSegmenter
 
-        segmenter = OrganSegmenter(fast=job.params.fast, weights=job.params.get("weights"))
-        cts, truths, outputs = ([files] if isinstance(files, str) else files
-                                for files in (job.input.ct, job.input.truth, job.output.organs))  # fmt: skip
-        for path, truth, output in zip(cts, truths, outputs, strict=True):
-            ct = read_image(path)
-            organs = segmenter.organ_map(ct)
-            if job.params.erase_lesions:
-                organs[read_image(truth).array > 0] = 0
-            write_image(output, organs, ct.affine)
-            print(f"{output}: written")
+        settings = job.params.settings
+        keys = segment_missing(
+            [OrganCase(*case) for case in zip(job.params.cases, job.params.sources, job.input.ct, strict=True)],
+            job.params.folder,
+            settings=settings,
+            load_segmenter=lambda: OrganSegmenter(fast=settings["fast"], weights=job.params.weights),
+            read_ct=read_ct,
+        )
+        write_json(job.output.bucket, keys)
 
 
 if "snakemake" in globals():

@@ -176,9 +176,14 @@ def expected_suv_factor(
 
 
 def write_rtstruct(
-    path: Path, regions: dict[str, list[np.ndarray]], *, study: str = "study", frame: str = "frame"
+    path: Path,
+    regions: dict[str, list[np.ndarray]],
+    *,
+    study: str = "study",
+    frame: str = "frame",
+    drawn_on: str | None = None,
 ) -> None:
-    """Write an RTSTRUCT; contours are (points, 3) in DICOM's LPS mm."""
+    """Write an RTSTRUCT; contours are (points, 3) in DICOM's LPS mm;  drawn_on : SeriesInstanceUID it refers to."""
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.481.3"
     meta.MediaStorageSOPInstanceUID = uid(study, "rtstruct", path.name)
@@ -190,6 +195,11 @@ def write_rtstruct(
     dataset.PatientName, dataset.PatientID = PLANTED["PatientName"], PLANTED["PatientID"]
     reference = Dataset()
     reference.FrameOfReferenceUID = uid(study, frame)
+    if drawn_on:
+        referenced_study, referenced_series = Dataset(), Dataset()
+        referenced_series.SeriesInstanceUID = drawn_on
+        referenced_study.RTReferencedSeriesSequence = DicomSequence([referenced_series])
+        reference.RTReferencedStudySequence = DicomSequence([referenced_study])
     dataset.ReferencedFrameOfReferenceSequence = DicomSequence([reference])
     names, drawn = [], []
     for index, (region, contours) in enumerate(regions.items(), start=1):

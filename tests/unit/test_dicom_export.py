@@ -268,7 +268,7 @@ def everything_refused(tmp_path):
     pet = load_suv(tmp_path / "good")[0]
     write_rtstruct(tmp_path / "far.dcm", {"x": [np.eye(3) * [10, 10, 0] + 5000]}, frame="elsewhere")
     yield "far", lambda: load_mask(tmp_path / "far.dcm", pet)
-    yield "frame", lambda: load_mask(tmp_path / "far.dcm", pet, frame_of_reference=uid("study", "frame"))
+    yield "frame", lambda: load_mask(tmp_path / "far.dcm", pet, frames_of_reference=[uid("study", "frame")])
     yield "roi", lambda: load_mask(tmp_path / "far.dcm", pet, roi="y")
     yield "no mask", lambda: load_mask(tmp_path / "good", pet)
     yield "grid", lambda: write_seg(tmp_path / "s.dcm", np.zeros((3, 3, 3)), pet.affine, tmp_path / "good", case=CASE)

@@ -135,6 +135,7 @@ def test_regions_are_joined_or_named(tmp_path, pet):
     assert np.array_equal(load_mask(tmp_path, pet, roi="gtv  mass"), mass)
     assert np.array_equal(load_mask(tmp_path, pet, roi=["edema"]), edema)
     assert np.array_equal(load_mask(tmp_path, pet, roi=2), edema)
+    assert np.array_equal(load_mask(tmp_path, pet, roi=["gtv*", "lesion*"]), mass)
     with pytest.raises(InputError, match=r"no region 'liver'; it has 'GTV Mass', 'Edema'"):
         load_mask(tmp_path, pet, roi="liver")
 
@@ -182,9 +183,9 @@ def test_other_frame_of_reference(tmp_path, pet):
     write_rtstruct(tmp_path / "rs.dcm", {"x": [box((1, 2), (1, 2), 1)]}, frame="another")
     assert load_mask(tmp_path / "rs.dcm", pet).any()
     with pytest.raises(InputError, match="another frame of reference"):
-        load_mask(tmp_path / "rs.dcm", pet, frame_of_reference=frame)
+        load_mask(tmp_path / "rs.dcm", pet, frames_of_reference=[frame])
     write_rtstruct(tmp_path / "rs.dcm", {"x": [box((1, 2), (1, 2), 1)]})
-    assert load_mask(tmp_path / "rs.dcm", pet, frame_of_reference=frame).any()
+    assert load_mask(tmp_path / "rs.dcm", pet, frames_of_reference=[frame]).any()
 
 
 def test_no_object_and_two_objects(tmp_path, pet):
@@ -272,7 +273,7 @@ def test_segment_elsewhere(tmp_path, pet, labels):
     with pytest.raises(InputError, match="does not overlap the PET"):
         load_mask(tmp_path / "seg.dcm", pet)
     with pytest.raises(InputError, match="another frame of reference"):
-        load_mask(tmp_path / "seg.dcm", pet, frame_of_reference=uid("study", "frame"))
+        load_mask(tmp_path / "seg.dcm", pet, frames_of_reference=[uid("study", "frame")])
 
 
 def test_broken_segmentation(tmp_path, pet, labels):
@@ -309,7 +310,7 @@ def test_real_structure_sets_equal_the_published_masks(shared_data, tmp_path):
     ):
         series = find_series(folder)[0]
         pet = load_suv(series)[0]
-        mask = load_mask(drawn, pet, roi=roi, frame_of_reference=series.frame_of_reference)
+        mask = load_mask(drawn, pet, roi=roi, frames_of_reference=[series.frame_of_reference])
         expected = resample(Image(truth.array, truth.affine), pet.shape, pet.affine, order="nearest")
         assert expected.sum() == truth.array.sum() == 5095
         if "CT" in drawn.parts:  # other points, drawn on CT pixels

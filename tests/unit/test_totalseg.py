@@ -9,11 +9,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from jobs import run_script
 from organ_stand_in import write_stand_in
 
 from clickpet.errors import InputError
-from clickpet.images import Image, read_image, resample, write_image
+from clickpet.images import Image, read_image, resample
 from clickpet.organs import ORGAN_CLASSES
 from clickpet.totalseg import (
     CHECKPOINT,
@@ -264,22 +263,3 @@ def test_very_large_volumes_in_three_parts(monkeypatch):
     np.testing.assert_array_equal(_predict_in_parts(echo, volume, (1, 2, 3), False), volume)
     np.testing.assert_array_equal(_predict_in_parts(echo, volume[..., :200], (1, 2, 3), True), volume[..., :200])
     assert echo.depths[3:] == [211, 200]
-
-
-def test_the_script_takes_one_case_or_many(weights, tmp_path):
-    cts, truths, outputs = ([tmp_path / f"{name}{number}.nii.gz" for number in (1, 2)] for name in ("ct", "truth", "o"))
-    rng = np.random.default_rng(1)
-    for ct, truth in zip(cts, truths, strict=True):
-        write_image(ct, rng.choice([-900, 40, 600], (10, 9, 8)).astype(np.float32), np.diag([-4.0, 4.0, 4.0, 1.0]))
-        write_image(truth, np.ones((10, 9, 8), np.uint8), np.diag([-4.0, 4.0, 4.0, 1.0]))
-    params = {"fast": True, "erase_lesions": False, "weights": str(weights)}
-    run_script("segment_organs", input={"ct": cts, "truth": truths}, output={"organs": outputs},
-               log=tmp_path / "log", params=params)  # fmt: skip
-    segmenter = OrganSegmenter(fast=True, weights=weights)
-    for ct, output in zip(cts, outputs, strict=True):
-        expected = segmenter.organ_map(read_image(ct))
-        assert expected.any()
-        np.testing.assert_array_equal(read_image(output).array, expected)
-    run_script("segment_organs", input={"ct": cts[0], "truth": truths[0]}, output={"organs": outputs[0]},
-               log=tmp_path / "log", params={**params, "erase_lesions": True})  # fmt: skip
-    assert not read_image(outputs[0]).array.any()
