@@ -11,7 +11,8 @@ import fnmatch
 import logging
 import re
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,7 +64,8 @@ def load_mask(
     _refuse_other_frame(dataset, {frame for frame in frames_of_reference if frame}, file)
     read = _contours if series.sop_class == RTSTRUCT_STORAGE else _segments
     mask = np.zeros(reference.shape, bool)
-    regions = read(dataset, roi, file)
+    with _complete(file):
+        regions = read(dataset, roi, file)
     met = False
     for region in regions:
         filled, touched = region.on_grid(reference, file)
@@ -84,7 +86,8 @@ def list_regions(source: str | Path) -> list[str]:
     """Names of the regions (RTSTRUCT) or segments (SEG) in an object, in its order."""
     series, file = _find_one(source)
     dataset = _read(file)
-    names = _roi_names(dataset) if series.sop_class == RTSTRUCT_STORAGE else _segment_names(dataset)
+    with _complete(file):
+        names = _roi_names(dataset) if series.sop_class == RTSTRUCT_STORAGE else _segment_names(dataset)
     return list(names.values())
 
 
@@ -387,6 +390,21 @@ def _find_one(source: str | Path) -> tuple[Series, Path]:
         listed = ", ".join(str(file.relative_to(path)) for _, file in objects[:6])
         raise InputError(f"holds {len(objects)} SEG or RTSTRUCT objects ({listed})", where=path, mend="give one file")
     return objects[0]
+
+
+@contextmanager
+def _complete(file: Path) -> Iterator[None]:
+    """Attributes that an object of its kind has to have, and this one lacks, are the user's to mend."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
+        raise InputError(
+            f"is a damaged or incomplete DICOM object ({type(error).__name__})",
+            where=file,
+            mend="copy or export it again",
+        ) from None
 
 
 def _read(file: Path) -> pydicom.Dataset:

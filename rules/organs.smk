@@ -53,7 +53,8 @@ if config["organs"]["provider"] == "totalsegmentator":
         input:
             ct=lambda wildcards: expand("results/cases/{case}/ct.nii.gz", case=organ_bucket(wildcards)),
             models="results/organs/models.json",
-            sound=ancient("results/cohort.tsv"),
+            sound=ancient("results/quality.tsv"),
+            read=ancient("results/cohort.tsv"),
         output:
             bucket="results/organs/bucket_{bucket}.json",
         log:

@@ -10,7 +10,7 @@ def main(job):
 
         rows = rank_findings([read_json(record) for record in job.input.quality])
         print(findings_table(rows))
-        require_sound(rows)
+        require_sound(rows, where=f"quality control (every finding: {job.log[0]})")
         write_text(job.output.quality, findings_table(rows))
 
 

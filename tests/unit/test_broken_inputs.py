@@ -17,7 +17,7 @@ from types import SimpleNamespace
 import nibabel as nib
 import numpy as np
 import pytest
-from dicom_maker import write_series
+from dicom_maker import write_rtstruct, write_series
 from jobs import SCRIPTS, _named
 
 from clickpet.cohort import COLUMNS, read_cohort
@@ -317,15 +317,69 @@ def add_pet(folder: Path, **options) -> None:
     write_series(folder, slices=12, pixels=pixels, shape=(9, 12), **options)
 
 
+def first_half(folder):
+    for path in sorted(folder.iterdir())[6:]:
+        path.unlink()
+
+
+def second_series(folder):
+    write_series(folder / "other", slices=12, shape=(9, 12), name="other", number=2)
+
+
+def second_reconstruction(folder):
+    """Slices of another reconstruction under the same SeriesInstanceUID."""
+    pixels = np.full((12, 9, 12), 17, np.int16)
+
+    def rename(dataset, index):
+        dataset.SOPInstanceUID = f"{dataset.SOPInstanceUID}.1"
+
+    write_series(folder / "other", slices=12, pixels=pixels, shape=(9, 12), change=rename)
+
+
+def clear(folder):
+    for path in folder.iterdir():
+        path.unlink()
+
+
+def one_slice(index, **attributes):
+    def change_one(dataset, number):
+        for keyword, value in attributes.items():
+            if number == index:
+                setattr(dataset, keyword, value)
+
+    return {"change": change_one}
+
+
+#: name: (how the PET's folder is spoiled, or attributes that its slices have, what it says)
 DICOM_KINDS = {
     "a missing slice": (lambda folder: sorted(folder.iterdir())[5].unlink(), "slice"),
     "a damaged slice": (lambda folder: cut_off(sorted(folder.iterdir())[5]), "dcm|decoded|damaged|read"),
     "no DICOM in the folder": (lambda folder: [write_text_instead(path) for path in folder.iterdir()], "no PET series"),
-    "no patient weight": ({"PatientWeight": None}, "(?i)weight"),
-    "no attenuation correction": ({"CorrectedImage": ["DECY"]}, "(?i)atten|ATTN"),
-    "unknown units": ({"Units": "PROPCNTS"}, "(?i)units"),
-    "no dose": ({"RadionuclideTotalDose": None}, "(?i)dose"),
-}
+    "an empty folder": (clear, "no PET series .no DICOM at all."),
+    "half a body": ({"NumberOfSlices": 24}, "has 12 of the 24 slices"),
+    "too few slices": (lambda folder: [path.unlink() for path in sorted(folder.iterdir())[3:]], "only 3 slices"),
+    "two PET series": (second_series, "holds 2 PET series that fit"),
+    "two reconstructions in one series": (second_reconstruction, "same position"),
+    "enhanced PET": ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.130"}, "enhanced .multi-frame. object"),
+    "a CT series": ({"Modality": "CT", "SOPClassUID": "1.2.840.10008.5.1.4.1.1.2"}, "holds no PET series"),
+    "no patient weight": ({"PatientWeight": None}, r"weight .PatientWeight .0010,1030.. is missing"),
+    "a weight of zero": ({"PatientWeight": "0"}, r"weight .PatientWeight .0010,1030.. is 0"),
+    "no attenuation correction": ({"CorrectedImage": ["DECY"]}, r"\(0028,0051\) lacks ATTN"),
+    "no corrections told": ({"CorrectedImage": None}, r"\(0028,0051\) is missing"),
+    "unknown units": ({"Units": "PROPCNTS"}, r"Units \(0054,1001\) are PROPCNTS"),
+    "counts without a scale": ({"Units": "CNTS"}, r"\(7053,1000\) and \(7053,1009\) are missing"),
+    "no dose": ({"RadionuclideTotalDose": None}, r"dose .RadionuclideTotalDose .0018,1074.. is missing"),
+    "no half-life": ({"RadionuclideHalfLife": None}, r"half-life .RadionuclideHalfLife .0018,1075.. is missing"),
+    "no time of injection": ({"RadiopharmaceuticalStartTime": None}, r"\(0018,1072\)"),
+    "injected after the scan": ({"RadiopharmaceuticalStartTime": "120000"}, r"does not lie within 12 h before"),
+    "no decay correction told": ({"DecayCorrection": None}, r"DecayCorrection \(0054,1102\) is missing"),
+    "decay correction that contradicts itself": ({"CorrectedImage": ["ATTN"]}, r"\(0028,0051\) lacks DECY"),
+    "no rescale slope": ({"RescaleSlope": None}, r"RescaleSlope \(0028,1053\) is missing"),
+    "no position": ({"ImagePositionPatient": None}, r"ImagePositionPatient \(0020,0032\) is missing"),
+    "a slice of another size": (one_slice(4, PixelSpacing=[2.0, 2.0]), "PixelSpacing|spacing"),
+    "a slice of another unit": (one_slice(4, Units="CNTS"), r"differ in Units \(0054,1001\)"),
+    "a dynamic series": ({"SeriesType": ["DYNAMIC", "IMAGE"]}, "dynamic or gated"),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", DICOM_KINDS)
@@ -340,6 +394,72 @@ def test_broken_dicom_is_one_line_and_leaves_nothing(tmp_path, kind):
     assert job == "import_case"
     check_line(said, paths["pet"], cause)
     assert "PLANTED" not in said
+
+
+SQUARE = [np.array([(x, y, 125.0) for x, y in ((-10, -20), (6, -20), (6, -4), (-10, -4))])]
+TILTED = [SQUARE[0] + SQUARE[0][:, :1] * (0, 0, 2)]
+
+
+def rtstruct(folder, **options):
+    write_rtstruct(folder / "rs.dcm", {"GTV": SQUARE}, **options)
+
+
+def two_rtstructs(folder):
+    rtstruct(folder)
+    write_rtstruct(folder / "rs2.dcm", {"GTV": SQUARE})
+
+
+def cut_rtstruct(folder):
+    rtstruct(folder)
+    (folder / "rs.dcm").write_bytes((folder / "rs.dcm").read_bytes()[:900])
+
+
+#: name: (how the folder of the label is filled, what import_label says)
+DICOM_LABEL_KINDS = {
+    "contours of another patient": (lambda folder: rtstruct(folder, study="other"), "another frame of reference"),
+    "contours beyond the PET": (
+        lambda folder: write_rtstruct(folder / "rs.dcm", {"GTV": [SQUARE[0] + 900]}), "does not overlap the PET"),
+    "contours of nothing": (lambda folder: write_rtstruct(folder / "rs.dcm", {"GTV": []}), "has no closed contour"),
+    "tilted contours": (lambda folder: write_rtstruct(folder / "rs.dcm", {"GTV": TILTED}), "are tilted against"),
+    "two structure sets": (two_rtstructs, "holds 2 SEG or RTSTRUCT"),
+    "a truncated structure set": (cut_rtstruct, "damaged|holds no|no closed contour"),
+    "a PET as label": (lambda folder: add_pet(folder), "holds no DICOM SEG or RTSTRUCT"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", DICOM_LABEL_KINDS)
+def test_a_broken_dicom_label_is_one_line_and_leaves_nothing(tmp_path, kind):
+    fill, cause = DICOM_LABEL_KINDS[kind]
+    paths = make_study(tmp_path / "data")
+    paths["pet"], paths["label"] = tmp_path / "data" / "dicom", tmp_path / "data" / "label"
+    add_pet(paths["pet"])
+    paths["label"].mkdir()
+    fill(paths["label"])
+    job, said = run_jobs(paths, tmp_path / "results")
+    assert job == "import_label"
+    check_line(said, paths["label"], cause)
+    assert "PLANTED" not in said
+
+
+def test_a_sound_dicom_label_passes_import_label(tmp_path):
+    """So that the kinds above fail for their own reason."""
+    paths = make_study(tmp_path / "data")
+    paths["pet"], paths["label"] = tmp_path / "data" / "dicom", tmp_path / "data" / "label"
+    add_pet(paths["pet"])
+    rtstruct(paths["label"])
+    job, _ = run_jobs(paths, tmp_path / "results")
+    assert job != "import_label"
+    assert read_image(tmp_path / "results" / "truth.nii.gz").array.sum() > 0
+
+
+@pytest.mark.parametrize("name", ["ct", "pet"])
+def test_a_file_that_is_neither_volume_nor_dicom(tmp_path, name):
+    paths = make_study(tmp_path / "data")
+    paths[name] = tmp_path / "data" / "notes.txt"
+    paths[name].write_text("CT of Tuesday\n")
+    job, said = run_jobs(paths, tmp_path / "results")
+    assert job == "import_case"
+    check_line(said, paths[name], "cannot be read as an image")
 
 
 def test_slices_that_are_there_twice_but_differ(tmp_path):
@@ -389,4 +509,4 @@ def test_a_broken_cohort_table(tmp_path, spoil, cause):
 
 
 def test_there_are_enough_kinds():
-    assert len(KINDS) + len(DICOM_KINDS) >= 25
+    assert len(KINDS) + len(DICOM_KINDS) + len(DICOM_LABEL_KINDS) >= 80
