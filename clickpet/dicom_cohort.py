@@ -11,20 +11,39 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pydicom
+from pydicom.errors import InvalidDicomError
 
 from clickpet.cohort import SPLITS, TRACERS
 from clickpet.cohort_builder import Cohort, check_choice, existing_folder, tracer_in
 from clickpet.dicom_masks import list_regions
-from clickpet.dicom_series import RTSTRUCT_STORAGE, SEG_STORAGE, Series, choose_pet_ct, find_studies
+from clickpet.dicom_series import (
+    RTSTRUCT_STORAGE,
+    SEG_STORAGE,
+    Series,
+    check_headers,
+    choose_pet_ct,
+    common_folder,
+    find_studies,
+)
 from clickpet.errors import InputError
 
 _NO_PATIENT = hashlib.sha256(b"").hexdigest()[:16]
 _MASKS = (*SEG_STORAGE, RTSTRUCT_STORAGE)
 #: What radiopharmaceuticals are called, as words of the header's text.
 _TRACER_WORDS = {"fdg": ("fdg", "fluorodeoxyglucose", "deoxyglucose"), "psma": ("psma", "dcfpyl", "piflufolastat")}
+
+
+@dataclass(frozen=True)
+class Mask:
+    """A SEG or RTSTRUCT file. refers_to : SeriesInstanceUIDs, in memory only."""
+
+    file: Path
+    series: Series = field(repr=False)
+    refers_to: set[str] = field(repr=False)
 
 
 def build_from_dicom(
@@ -35,8 +54,10 @@ def build_from_dicom(
     tracer : "fdg" or "psma", else what the PET's radiopharmaceutical says, else what a folder is called;
     centre : of all studies;  split : else train where there is a mask and predict where there is none.
 
-    The series are chosen by `clickpet.dicom_series.choose_pet_ct`; a mask is a SEG or RTSTRUCT object, from anywhere
-    in the tree, that refers to the PET series, or to its CT where none refers to the PET. A series column holds the
+    The series are chosen by `clickpet.dicom_series.choose_pet_ct`, and studies whose headers say that they cannot
+    become SUV volumes (see `check_headers`) are left; a mask is a SEG or RTSTRUCT object, from anywhere
+    in the tree, that refers to the PET series, or to its CT where none refers to the PET, or one of the same study
+    that refers to nothing. A series column holds the
     folder of the series, or one file of it where the folder holds other series too.
 
     Raises InputError for a wrong folder, tracer or split and where there is no DICOM at all.
@@ -49,12 +70,15 @@ def build_from_dicom(
         raise InputError("holds no DICOM file", where=folder, mend="give the folder above the studies")
     every = [series for study in studies for series in study]
     owners = Counter(os.path.dirname(file) for series in every for file in series.files)
-    masks = [series for series in every if series.sop_class in _MASKS]
+    masks = [Mask(file, series, referenced_series(file)) for series in every if series.sop_class in _MASKS
+             for file in series.files]  # fmt: skip
+    spare = {mask.file for mask in masks}
     cohort, first_case, names, shown, several = Cohort(), {}, Counter(), [], []
     for study in studies:
         name = _name(study, folder)
         try:
             pet, ct, reasons = choose_pet_ct(study)
+            check_headers(pet, ct)
         except InputError as error:
             if any(series.sop_class not in _MASKS for series in study):
                 cohort.left.append((name, str(error)))
@@ -62,19 +86,18 @@ def build_from_dicom(
         name = _name([pet, ct], folder)
         names[name] += 1
         case = name if names[name] == 1 else f"{name}_{names[name]}"
-        mask, trouble = _choose_mask(masks, pet, ct)
-        regions = []
-        try:
-            regions = list_regions(mask.path) if mask else []
-        except InputError as error:
-            mask, trouble = None, str(error)
+        fitting = masks_of(masks, pet, ct)
+        spare -= {
+            mask.file for mask in masks if mask in fitting or mask.refers_to & {_series_uid(pet), _series_uid(ct)}
+        }
+        mask, regions, trouble = _one_mask(fitting)
         own_tracer = tracer or _tracer_of(pet) or tracer_in(name)
         own_split = split or ("train" if mask else "predict")
         if own_split != "predict" and not mask:
             trouble = trouble or f"no SEG or RTSTRUCT refers to its PET, and split {own_split} needs a mask"
         elif own_split == "train" and not own_tracer:
             trouble = trouble or "its tracer is not told, and a training case needs it; give --tracer"
-        if trouble and own_split != "predict":
+        if trouble and split != "predict":
             cohort.left.append((case, trouble))
             continue
         cohort.left += [(f"{case}, series", reason) for reason in _without_masks(reasons)]
@@ -87,7 +110,7 @@ def build_from_dicom(
             split=own_split,
             ct=_column(ct, owners),
             pet=_column(pet, owners),
-            label=_column(mask, owners) if mask and own_split != "predict" else None,
+            label=mask.file if mask and own_split != "predict" else None,
         )
         if _names_a_person(case, pet):
             shown.append(case)
@@ -97,6 +120,10 @@ def build_from_dicom(
         cohort.notes.append(
             f"{len(shown)} case names hold the patient name or identifier of the DICOM, by the names of your folders; "
             "rename these folders if they are not pseudonyms"
+        )
+    if spare:
+        cohort.notes.append(
+            f"{len(spare)} SEG or RTSTRUCT files belong to no study that was taken (first: {min(spare)})"
         )
     if several:
         cohort.notes.append(
@@ -108,8 +135,7 @@ def build_from_dicom(
 
 def _name(series: Sequence[Series], folder: Path) -> str:
     """The path below `folder` that these series share, joined by `_`; the folder's own name where there is none."""
-    common = Path(os.path.commonpath([str(one.folder) for one in series]))
-    parts = common.relative_to(folder).parts
+    parts = common_folder(series).relative_to(folder).parts
     return "_".join(parts) or folder.name
 
 
@@ -119,25 +145,43 @@ def _column(series: Series, owners: Counter) -> Path:
     return series.folder if alone and series.sop_class not in _MASKS else series.path
 
 
-def _choose_mask(masks: Sequence[Series], pet: Series, ct: Series) -> tuple[Series | None, str]:
-    """The mask that refers to the PET, else to the CT; or why there is none although some do."""
-    for target in (pet, ct):
-        uid = str(target.headers[0].SeriesInstanceUID)
-        fitting = [mask for mask in masks if any(uid in referenced_series(file) for file in mask.files)]
-        files = [file for mask in fitting for file in mask.files]
-        if len(files) > 1:
-            listed = ", ".join(file.name for file in files[:4])
-            return None, f"{len(files)} masks refer to its {'PET' if target is pet else 'CT'} ({listed}); keep one"
-        if files:
-            return fitting[0], ""
-    return None, ""
+def masks_of(masks: Sequence[Mask], pet: Series, ct: Series) -> list[Mask]:
+    """Masks that refer to the PET; else to its CT; else to no series at all, but lie in its study."""
+    for series in (pet, ct):
+        fitting = [mask for mask in masks if _series_uid(series) in mask.refers_to]
+        if fitting:
+            return fitting
+    return [mask for mask in masks if not mask.refers_to and mask.series.study == pet.study]
+
+
+def _series_uid(series: Series) -> str:
+    return str(series.headers[0].SeriesInstanceUID)
+
+
+def _one_mask(fitting: Sequence[Mask]) -> tuple[Mask | None, list[str], str]:
+    """The mask of a study with the names of its regions, or why there is none although some fit."""
+    if len(fitting) > 1:
+        listed = ", ".join(mask.file.name for mask in fitting[:4])
+        return None, [], f"{len(fitting)} masks belong to it ({listed}); keep one, or write the table by hand"
+    if not fitting:
+        return None, [], ""
+    try:
+        regions = list_regions(fitting[0].file)
+    except InputError as error:
+        return None, [], str(error)
+    if not regions:
+        return None, [], f"{fitting[0].file}: holds no region; export it again, or remove it"
+    return fitting[0], regions, ""
 
 
 def referenced_series(file: str | Path) -> set[str]:
-    """SeriesInstanceUIDs that a DICOM SEG or RTSTRUCT file refers to."""
+    """SeriesInstanceUIDs that a DICOM SEG or RTSTRUCT file refers to; none for a damaged file."""
     tags = ["ReferencedSeriesSequence", "ReferencedFrameOfReferenceSequence"]
-    header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=tags)
-    return {str(item.SeriesInstanceUID) for item in _items(header) if "SeriesInstanceUID" in item}
+    try:
+        header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=tags)
+        return {str(item.SeriesInstanceUID) for item in _items(header) if "SeriesInstanceUID" in item}
+    except (InvalidDicomError, OSError, EOFError, ValueError, KeyError, AttributeError, NotImplementedError):
+        return set()
 
 
 def _items(dataset: pydicom.Dataset) -> Iterator[pydicom.Dataset]:

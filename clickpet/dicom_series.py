@@ -19,7 +19,7 @@ import numpy as np
 import pydicom
 from pydicom.errors import InvalidDicomError
 
-from clickpet.dicom_stack import read_series
+from clickpet.dicom_stack import read_series, stack_slices
 from clickpet.dicom_values import codes, header_integer, header_text, header_value, header_values, header_vector
 from clickpet.errors import InputError
 from clickpet.images import Image
@@ -167,7 +167,7 @@ def choose_pet_ct(study: str | Path | Sequence[Series]) -> tuple[Series, Series,
     soft kernel. Raises InputError where none or more than one is left.
     """
     found = find_series(study) if isinstance(study, str | Path) else list(study)
-    where = study if isinstance(study, str | Path) else (found[0].folder if found else None)
+    where = study if isinstance(study, str | Path) else common_folder(found)
     left: dict[int, str] = {}
     pet = _choose(found, "PT", where, left)
     ct = _choose(found, "CT", where, left, pet=pet)
@@ -177,6 +177,11 @@ def choose_pet_ct(study: str | Path | Sequence[Series]) -> tuple[Series, Series,
         if series is not pet and series is not ct
     ]
     return pet, ct, reasons
+
+
+def common_folder(series: Sequence[Series]) -> Path | None:
+    """The innermost folder that holds all files of these series; None for no series."""
+    return Path(os.path.commonpath([str(one.folder) for one in series])) if series else None
 
 
 def load_ct(source: str | Path | Series) -> Image:
@@ -199,6 +204,13 @@ def load_suv(source: str | Path | Series, *, timing: str = "series") -> tuple[Im
     audit = suv_factor(series.headers, timing=timing, where=_where(source, series))
     image, geometry = read_series(series, factors=audit.factors)
     return image, {**audit.to_dict(), "geometry": geometry}
+
+
+def check_headers(pet: Series, ct: Series) -> None:
+    """Raise InputError for what the headers of a study's PET and CT already say will not do: SUV, slices, geometry."""
+    suv_factor(pet.headers, where=pet.folder)
+    for series in (pet, ct):
+        stack_slices(series)
 
 
 # --- Finding -------------------------------------------------------------------------------------------------------

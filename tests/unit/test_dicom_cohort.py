@@ -1,5 +1,6 @@
 """Cohort tables from DICOM trees: the right series, masks by reference, nothing of a person."""
 
+import re
 import tarfile
 from pathlib import Path
 
@@ -47,7 +48,7 @@ def add_volume(folder: Path, modality, study, series, *, slices=12, drug="", **m
         dataset.Rows = dataset.Columns = 8
         dataset.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
         if modality == "PT":
-            dataset.CorrectedImage = ["ATTN", "DECY"]
+            dataset.CorrectedImage, dataset.Units = ["ATTN", "DECY"], "GML"
             item = Dataset()
             item.Radiopharmaceutical = drug
             dataset.RadiopharmaceuticalInformationSequence = Sequence([item])
@@ -59,7 +60,16 @@ def add_seg(file: Path, study, refers_to, **more) -> None:
     item = Dataset()
     item.SeriesInstanceUID = uid(refers_to)
     dataset.ReferencedSeriesSequence = Sequence([item])
+    segment = Dataset()
+    segment.SegmentNumber, segment.SegmentLabel = 1, "Lesion"
+    dataset.SegmentSequence = Sequence([segment])
     write(file, dataset)
+
+
+def add_region(dataset) -> None:
+    region = Dataset()
+    region.ROINumber, region.ROIName = 1, "GTV"
+    dataset.StructureSetROISequence = Sequence([region])
 
 
 def add_rtstruct(file: Path, study, refers_to, **more) -> None:
@@ -69,6 +79,7 @@ def add_rtstruct(file: Path, study, refers_to, **more) -> None:
     referenced_study.RTReferencedSeriesSequence = Sequence([series])
     frame.RTReferencedStudySequence = Sequence([referenced_study])
     dataset.ReferencedFrameOfReferenceSequence = Sequence([frame])
+    add_region(dataset)
     write(file, dataset)
 
 
@@ -159,7 +170,7 @@ def test_two_masks_for_one_pet_are_the_users_choice(tmp_path):
         add_seg(tmp_path / "a" / f"{reader}.dcm", "1", "1pet")
     cohort = build_from_dicom(tmp_path, split="train")
     assert cohort.rows == []
-    assert cohort.left == [("a", "2 masks refer to its PET (one.dcm, two.dcm); keep one")]
+    assert cohort.left == [("a", "2 masks belong to it (one.dcm, two.dcm); keep one, or write the table by hand")]
 
 
 @pytest.mark.parametrize(
@@ -202,3 +213,56 @@ def test_the_real_pair(shared_data, tmp_path):
     assert row["label"].endswith("STS_001/PET/mask/RS.dcm")
     pet = pydicom.dcmread(next(Path(row["pet"]).iterdir()), stop_before_pixels=True)
     assert referenced_series(row["label"]) == {pet.SeriesInstanceUID}
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"CorrectedImage": ["DECY"]}, r"lacks ATTN"),
+        ({"Units": "BQML"}, r"weight .*\(0010,1030\)"),
+        ({"Units": "PROPCNTS"}, r"\(0054,1001\) are PROPCNTS"),
+        ({"slices": 24, "without": 5}, "about 1 slice is missing"),
+    ],
+)
+def test_what_the_headers_say_is_wrong_is_found_before_the_workflow(tmp_path, change, reason):
+    add_study(tmp_path / "sound", "s", patient="1")
+    without = change.pop("without", None)
+    add_volume(tmp_path / "odd" / "ct", "CT", "t", "tct", patient="2")
+    add_volume(tmp_path / "odd" / "pet", "PT", "t", "tpet", patient="2", **change)
+    for path in (tmp_path / "odd" / "pet").iterdir():
+        dataset = pydicom.dcmread(path)
+        for keyword, value in change.items():
+            if keyword != "slices":
+                setattr(dataset, keyword, value)
+        dataset.save_as(path)
+    if without is not None:
+        sorted((tmp_path / "odd" / "pet").iterdir())[without].unlink()
+    cohort = build_from_dicom(tmp_path, tracer="fdg")
+    assert [row["case"] for row in cohort.rows] == ["sound"]
+    [(case, why)] = cohort.left
+    assert case == "odd"
+    assert re.search(reason, why)
+
+
+def test_masks_without_references_and_masks_of_nobody(tmp_path):
+    add_study(tmp_path / "a", "a", patient="1")
+    add_study(tmp_path / "b", "b", patient="2")
+    bare = header(RTSTRUCT_STORAGE, "RTSTRUCT", "a", "rs")
+    add_region(bare)
+    write(tmp_path / "a" / "rs.dcm", bare)
+    add_rtstruct(tmp_path / "other.dcm", "c", "nobody")
+    cohort = build_from_dicom(tmp_path, tracer="fdg")
+    assert [(row["case"], row["split"]) for row in cohort.rows] == [("a", "train"), ("b", "predict")]
+    assert any("1 SEG or RTSTRUCT files belong to no study" in note and "other.dcm" in note for note in cohort.notes)
+
+
+def test_a_damaged_mask_does_not_turn_a_study_into_one_to_predict(tmp_path):
+    add_study(tmp_path / "a", "a")
+    add_rtstruct(tmp_path / "a" / "rs.dcm", "a", "apet")
+    content = (tmp_path / "a" / "rs.dcm").read_bytes()
+    (tmp_path / "a" / "rs.dcm").write_bytes(content[: len(content) * 3 // 4])
+    cohort = build_from_dicom(tmp_path, tracer="fdg")
+    assert cohort.rows == []
+    [(case, why)] = cohort.left
+    assert case == "a"
+    assert "rs.dcm" in why
