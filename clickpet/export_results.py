@@ -65,6 +65,13 @@ def choose_studies(
     return there, [study for study in chosen if study not in there]
 
 
+def others(studies: Sequence[Study], results: Path) -> list[str]:
+    """Slugs of the masks in `results` that belong to none of `studies`."""
+    known = {study.slug for study in studies}
+    found = sorted(path.parent.name for path in results.glob("cases/*/lesions.nii.gz"))
+    return [slug for slug in found if slug not in known]
+
+
 def export_results(
     studies: Sequence[Study],
     results: str | Path,

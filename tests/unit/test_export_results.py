@@ -136,7 +136,11 @@ def test_names_that_are_no_file_names(run):
 
 def test_the_results_own_cohort_table_is_read(run):
     folder, studies = run
+    result = CliRunner().invoke(app, ["export", str(folder / "results")])
+    assert result.exit_code == 1
+    assert "has no cohort.tsv; give the cohort table" in result.output
     write_cohort(folder / "results" / "cohort.tsv", studies[1:2], {})
     result = CliRunner().invoke(app, ["export", str(folder / "results")])
     assert result.exit_code == 0, result.output
+    assert f"1 more masks there belong to no row of the table ({studies[0].slug})" in result.output
     assert [path.name for path in (folder / "results" / "export" / "masks").iterdir()] == ["Archive 7.nii.gz"]
