@@ -44,7 +44,7 @@ rule prepare:
         expand("results/cases/{case}/mip.png", case=CASES),
         [expand("results/nnunet/{tracer}/{case}.pkl", tracer=t, case=slugs("train", tracer=t)) for t in TRAINED],
         expand("results/models/{tracer}/plans.json", tracer=TRAINED),
-        "results/quality.tsv",
+        FINDINGS,
 
 
 rule train:

@@ -96,7 +96,7 @@ def check_study(
     if truth is not None:
         findings += _check_lesions(truth, suv, ct, affine, limits)
     if organs is not None and liver is not None:
-        findings += _check_liver(suv, organs == liver, affine, tracer, limits)
+        findings += check_liver(suv, organs == liver, affine, tracer, limits)
     if clicks is not None:
         findings += _check_clicks(clicks, truth, suv.shape, limits)
     return _in_order(findings)
@@ -389,7 +389,14 @@ def _box_of(mask: np.ndarray) -> tuple[slice, ...] | None:
     return tuple(box)
 
 
-def _check_liver(suv, liver: np.ndarray, affine, tracer: str, limits: Mapping) -> list[Finding]:
+def check_liver(
+    suv: np.ndarray, liver: np.ndarray, affine: np.ndarray, tracer: str = "", thresholds: Mapping | None = None
+) -> list[Finding]:
+    """Volume of the liver and its mean SUV against what is usual; soft findings.
+
+    suv : g/ml;  liver : bool, both (x, y, z);  tracer, thresholds : as in `check_study`.
+    """
+    limits = {**THRESHOLDS, **(thresholds or {})}
     voxels = int(np.count_nonzero(liver))
     volume = voxels * float(np.prod(spacing_of(affine))) / 1000
     if not LIVER_ML[0] <= volume <= LIVER_ML[1]:

@@ -41,6 +41,12 @@ def read_table_if_any(path: str | Path | None) -> pd.DataFrame:
     return read_table(path) if path else pd.DataFrame()
 
 
+def read_findings(paths: str | Iterable[str]) -> pd.DataFrame | None:
+    """Tables of findings as one, hard ones first; None where there is no table."""
+    tables = [read_table(path) for path in ([paths] if isinstance(paths, str) else paths)]
+    return pd.concat(tables, ignore_index=True).sort_values("severity", kind="stable") if tables else None
+
+
 def _quoting(separator: str) -> int:
     return csv.QUOTE_NONE if separator == "\t" else csv.QUOTE_MINIMAL
 

@@ -148,6 +148,10 @@ ORGAN_SETTINGS = {
     "fast": config["organs"]["fast"],
     "code": code("organ_maps", "totalseg", "organs", "model_folder", "images"),
 }
+# with TotalSegmentator the organs come after the quality control, and their findings in a table of their own
+FINDINGS = ["results/quality.tsv"]
+if config["organs"]["provider"] == "totalsegmentator" and TRAIN:
+    FINDINGS.append("results/organ_quality.tsv")
 INTERACTIVE = config["report"]["interactive"]
 CLICK_STEPS = config["evaluate"]["click_steps"]
 PREDICT_OPTIONS = {key: value for key, value in config["predict"].items() if key != "models"}

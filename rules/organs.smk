@@ -77,13 +77,15 @@ if config["organs"]["provider"] == "totalsegmentator":
             "../scripts/segment_organs.py"
 
     rule keep_organs:
-        """Take a case's map out of its bucket."""
+        """Take a case's map out of its bucket, and look at the uptake of the liver."""
         input:
             bucket=ancient(lambda wildcards: f"results/organs/bucket_{ORGAN_BUCKETS[wildcards.case]}.json"),
             ct="results/cases/{case}/ct.nii.gz",
+            suv="results/cases/{case}/suv.nii.gz",
             truth="results/cases/{case}/truth.nii.gz",
         output:
             organs="results/cases/{case}/organs.nii.gz",
+            liver="results/cases/{case}/liver.json",
         log:
             "logs/keep_organs/{case}.log",
         benchmark:
@@ -97,5 +99,27 @@ if config["organs"]["provider"] == "totalsegmentator":
             folder="results/organs",
             settings=ORGAN_SETTINGS,
             erase_lesions=config["organs"]["erase_lesions"],
+            name=lambda wildcards: study(wildcards).case,
+            tracer=lambda wildcards: study(wildcards).tracer,
+            thresholds=config["quality"],
+            code=code("quality"),
         script:
             "../scripts/keep_organs.py"
+
+    rule rank_organ_findings:
+        """Livers of an odd size or uptake, for a person to look at."""
+        input:
+            quality=expand("results/cases/{case}/liver.json", case=TRAIN),
+        output:
+            quality="results/organ_quality.tsv",
+        log:
+            "logs/rank_organ_findings.log",
+        benchmark:
+            "benchmarks/rank_organ_findings/all.tsv"
+        localrule: True
+        conda:
+            "../envs/core.yaml"
+        params:
+            code=code("quality"),
+        script:
+            "../scripts/rank_organ_findings.py"

@@ -88,7 +88,7 @@ rule write_report:
     """One page that tells what was done and what came out; works offline."""
     input:
         cohort="results/cohort.tsv",
-        quality="results/quality.tsv",
+        quality=FINDINGS,
         scores="results/scores.tsv",
         summary="results/summary.tsv",
         interactive="results/interactive.tsv" if INTERACTIVE else [],

@@ -1,14 +1,20 @@
-"""Take the organ map that was made in a case's bucket, with or without organs under lesions."""
+"""Take the organ map that was made in a case's bucket, and look at the uptake of the liver in it."""
 
 from clickpet.job import logged
 
 
 def main(job):
     with logged(job.log[0], job.threads):
+        from clickpet.files import write_json
         from clickpet.images import read_image, write_image
         from clickpet.organ_maps import read_map
+        from clickpet.organs import ORGANS
+        from clickpet.quality import as_record, check_liver
 
         organs = read_map(job.params.folder, job.wildcards.case, job.input.ct, job.params.settings)
+        liver, suv = organs.array == ORGANS["liver"], read_image(job.input.suv).array
+        findings = check_liver(suv, liver, organs.affine, job.params.tracer, job.params.thresholds)
+        write_json(job.output.liver, as_record(job.params.name, job.wildcards.case, findings))
         if job.params.erase_lesions:
             organs.array[read_image(job.input.truth).array > 0] = 0
         write_image(job.output.organs, organs.array, organs.affine)

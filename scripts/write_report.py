@@ -12,6 +12,7 @@ def main(job):
         from clickpet.run_results import (
             RunResults,
             read_by_case,
+            read_findings,
             read_lesion_tables,
             read_table_if_any,
             read_training_by_model,
@@ -31,7 +32,7 @@ def main(job):
             training=read_training_by_model([*files.get("training", []), *files.get("tracer_training", [])]),
             cases=read_by_case(files.get("case_json", [])),
             predictions=read_by_case(files.get("predictions", [])),
-            quality=read_table_if_any(files.quality) if files.get("quality") else None,
+            quality=read_findings(files.get("quality", [])),
             figures={Path(path).stem: path for path in files.get("figures", [])},
             case_pictures={Path(path).parent.name: path for path in files.get("case_pictures", [])},
         )

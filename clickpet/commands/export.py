@@ -29,9 +29,8 @@ def export(
 ) -> None:
     """Export final masks as NIfTI on the PET's grid (DICOM inputs: as SEG, too) and lesions as CSV."""
     from clickpet.cohort import read_cohort
-    from clickpet.export_results import choose_studies, export_results, others
-
     from clickpet.errors import InputError
+    from clickpet.export_results import choose_studies, export_results, others
 
     own = results / "cohort.tsv"
     if not cohort and not own.is_file():

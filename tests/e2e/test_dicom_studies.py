@@ -126,7 +126,7 @@ class Run:
 def run(tmp_path_factory):
     run = Run(tmp_path_factory.mktemp("dicom"))
     run.said = run.cohort()
-    run.said += run.snakemake("--", "results/quality.tsv", "results/cohort.tsv", *run.targets())
+    run.said += run.snakemake("--", "results/quality.tsv", "results/organ_quality.tsv", *run.targets())
     return run
 
 
@@ -173,6 +173,9 @@ def test_organs_are_those_of_the_original_ct_on_the_pets_grid(run):
     expected = segmenter.organ_map_on(read_ct(study.ct), suv.shape, suv.affine)
     assert len(np.unique(expected)) > 3
     np.testing.assert_array_equal(organs.array, expected)
+    findings = (run.folder / "results" / "organ_quality.tsv").read_text().splitlines()
+    assert len(findings) == 3  # the field of view is too small for a liver
+    assert all("liver_volume" in line for line in findings[1:])
 
 
 def test_nothing_of_a_person_is_in_any_file_that_was_written(run):

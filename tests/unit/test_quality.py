@@ -11,6 +11,7 @@ from clickpet.quality import (
     THRESHOLDS,
     Finding,
     as_record,
+    check_liver,
     check_study,
     findings_table,
     rank_findings,
@@ -319,3 +320,13 @@ def test_real_cropped_studies_are_sound_but_short(shared_data, patient):
 
 def test_thresholds_are_documented_defaults():
     assert set(THRESHOLDS["liver_suv_mean"]) == {"fdg", "psma"}
+
+
+def test_the_liver_alone():
+    suv = np.full((10, 10, 10), 2.0)
+    liver = np.ones((10, 10, 10), bool)
+    affine = np.diag([10.0, 10.0, 10.0, 1.0])  # 1000 ml
+    assert check_liver(suv, liver, affine, "fdg") == []
+    assert [found.code for found in check_liver(suv * 10, liver, affine, "fdg")] == ["liver_level"]
+    assert check_liver(suv * 10, liver, affine, "psma") == []
+    assert [found.code for found in check_liver(suv, liver & False, affine)] == ["liver_volume"]
