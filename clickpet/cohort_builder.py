@@ -90,7 +90,7 @@ def build_from_autopet(
     ct_names = _cases_in(images, f"_0000{ending}")
     pet_names = _cases_in(images, f"_0001{ending}")
     label_names = _cases_in(labels, ending)
-    click_files = _click_files(folder, clicks)
+    click_files = click_files_in(folder, clicks)
     organ_files = _organ_files(organs)
     metadata = _autopet_metadata(folder)
     if not ct_names | pet_names:
@@ -129,8 +129,8 @@ def build_from_autopet(
         )
     for case in sorted(label_names - ct_names - pet_names):
         cohort.left.append((f"{labels.name}/{case}{ending}", "a label without images"))
-    _note_spare_files(cohort, "clicks", click_files)
-    _note_spare_files(cohort, "organ maps", organ_files)
+    note_spare_files(cohort, "clicks", click_files)
+    note_spare_files(cohort, "organ maps", organ_files)
     _note_autopet(cohort, folder, dataset, metadata)
     return cohort
 
@@ -311,7 +311,8 @@ def _autopet_fields(case: str) -> tuple[str, str, str]:
     return tracer, fields[1], fields[2] if len(fields) > 2 else ""
 
 
-def _click_files(folder: Path, given: str | Path | None) -> dict[str, Path]:
+def click_files_in(folder: Path, given: str | Path | None) -> dict[str, Path]:
+    """{case: click file} of the folder `given`, or of the folders in `folder` whose name starts with "clicks"."""
     folders = [existing_folder(given)] if given else sorted(path for path in folder.glob("[Cc]licks*") if path.is_dir())
     files = {}
     for place in folders:
@@ -362,7 +363,8 @@ def _autopet_metadata(folder: Path) -> dict[tuple[str, str, str | None], dict[st
     return found
 
 
-def _note_spare_files(cohort: Cohort, what: str, files: dict[str, Path]) -> None:
+def note_spare_files(cohort: Cohort, what: str, files: dict[str, Path]) -> None:
+    """Note the files of cases that were not taken."""
     spare = sorted(set(files) - {row["case"] for row in cohort.rows})
     if spare:
         cohort.notes.append(f"{len(spare)} {what} belong to no study that was taken (first: {files[spare[0]].name})")

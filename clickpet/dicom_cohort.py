@@ -18,7 +18,14 @@ import pydicom
 from pydicom.errors import InvalidDicomError
 
 from clickpet.cohort import SPLITS, TRACERS
-from clickpet.cohort_builder import Cohort, check_choice, existing_folder, tracer_in
+from clickpet.cohort_builder import (
+    Cohort,
+    check_choice,
+    click_files_in,
+    existing_folder,
+    note_spare_files,
+    tracer_in,
+)
 from clickpet.dicom_masks import list_regions
 from clickpet.dicom_series import (
     RTSTRUCT_STORAGE,
@@ -47,10 +54,16 @@ class Mask:
 
 
 def build_from_dicom(
-    folder: str | Path, *, tracer: str | None = None, centre: str | None = None, split: str | None = None
+    folder: str | Path,
+    *,
+    clicks: str | Path | None = None,
+    tracer: str | None = None,
+    centre: str | None = None,
+    split: str | None = None,
 ) -> Cohort:
     """Cohort of a tree of DICOM studies: the PET of each, the CT that belongs to it and, where there is, its mask.
 
+    clicks : folder of `{case}_clicks.json` or `{case}.mrk.json`;
     tracer : "fdg" or "psma", else what the PET's radiopharmaceutical says, else what a folder is called;
     centre : of all studies;  split : else train where there is a mask and predict where there is none.
 
@@ -65,6 +78,7 @@ def build_from_dicom(
     folder = existing_folder(folder)
     check_choice("tracer", tracer, TRACERS)
     check_choice("split", split, SPLITS)
+    click_files = click_files_in(folder, clicks) if clicks else {}
     studies = find_studies(folder)
     if not studies:
         raise InputError("holds no DICOM file", where=folder, mend="give the folder above the studies")
@@ -111,6 +125,7 @@ def build_from_dicom(
             ct=_column(ct, owners),
             pet=_column(pet, owners),
             label=mask.file if mask and own_split != "predict" else None,
+            clicks=click_files.get(case),
         )
         if _names_a_person(case, pet):
             shown.append(case)
@@ -121,6 +136,7 @@ def build_from_dicom(
             f"{len(shown)} case names hold the patient name or identifier of the DICOM, by the names of your folders; "
             "rename these folders if they are not pseudonyms"
         )
+    note_spare_files(cohort, "clicks", click_files)
     if spare:
         cohort.notes.append(
             f"{len(spare)} SEG or RTSTRUCT files belong to no study that was taken (first: {min(spare)})"

@@ -1,6 +1,7 @@
 # What all the files here use: the checked config, the cohort, and lists of its cases.
 import os
 import sys
+from difflib import get_close_matches
 
 from clickpet.buckets import bucket_count, bucket_of
 from clickpet.cohort import FILES, TRACERS, read_cohort
@@ -30,6 +31,11 @@ def code(*modules):
 
 def study(wildcards):
     """The row of a case."""
+    if wildcards.case not in STUDIES:
+        near = get_close_matches(wildcards.case, STUDIES, n=1, cutoff=0)
+        raise InputError(
+            f"no case {wildcards.case!r} in the cohort; in paths cases go by their slug, such as {near[0]}"
+        )
     return STUDIES[wildcards.case]
 
 

@@ -16,6 +16,7 @@ Force = Annotated[bool, typer.Option("--force", help="Replace a table that is th
 Tracer = Annotated[str | None, typer.Option(help="fdg or psma, for all studies; else what folder names say.")]
 Centre = Annotated[str | None, typer.Option(help="Centre of all studies.")]
 Split = Annotated[str | None, typer.Option(help="train, test or predict, for all studies; else by what there is.")]
+Clicks = Annotated[Path | None, typer.Option(help="Folder of {case}_clicks.json.", show_default=False)]
 Pattern = Annotated[list[str] | None, typer.Option(metavar="PATTERN", show_default=False)]
 
 DEFAULT_TABLE = Path("config/cases.tsv")
@@ -24,7 +25,7 @@ DEFAULT_TABLE = Path("config/cases.tsv")
 @app.command()
 def autopet(
     folder: Folder,
-    clicks: Annotated[Path | None, typer.Option(help="Folder of {case}_clicks.json.", show_default=False)] = None,
+    clicks: Clicks = None,
     organs: Annotated[Path | None, typer.Option(help="Folder of organ maps {case}.nii.gz.", show_default=False)] = None,
     centre: Centre = None,
     split: Split = None,
@@ -67,6 +68,7 @@ def nifti(
 @app.command()
 def dicom(
     folder: Folder,
+    clicks: Clicks = None,
     tracer: Tracer = None,
     centre: Centre = None,
     split: Split = None,
@@ -77,7 +79,7 @@ def dicom(
     """From a tree of DICOM studies: each PET series, its CT, and its mask (SEG or RTSTRUCT) if there is one."""
     from clickpet.dicom_cohort import build_from_dicom
 
-    _write(build_from_dicom(folder, tracer=tracer, centre=centre, split=split), out, relative, force)
+    _write(build_from_dicom(folder, clicks=clicks, tracer=tracer, centre=centre, split=split), out, relative, force)
 
 
 def _write(cohort, out: Path, relative: bool, force: bool) -> None:

@@ -266,3 +266,14 @@ def test_a_damaged_mask_does_not_turn_a_study_into_one_to_predict(tmp_path):
     [(case, why)] = cohort.left
     assert case == "a"
     assert "rs.dcm" in why
+
+
+def test_clicks_come_from_a_folder_by_case(tmp_path):
+    add_study(tmp_path / "archive" / "a", "a", patient="1")
+    add_study(tmp_path / "archive" / "b", "b", patient="2")
+    (tmp_path / "clicks").mkdir()
+    for name in ("a_clicks.json", "b.mrk.json", "c_clicks.json"):
+        (tmp_path / "clicks" / name).touch()
+    cohort = build_from_dicom(tmp_path / "archive", tracer="fdg", clicks=tmp_path / "clicks")
+    assert [Path(row["clicks"]).name for row in cohort.rows] == ["a_clicks.json", "b.mrk.json"]
+    assert any("1 clicks belong to no study that was taken (first: c_clicks.json)" in note for note in cohort.notes)
