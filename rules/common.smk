@@ -150,10 +150,8 @@ PREDICT_CODE = [
     "planning",
 ]
 ORGAN_BUCKETS = {case: f"{bucket_of(case, bucket_count(len(TRAIN))):03d}" for case in TRAIN}
-ORGAN_SETTINGS = {
-    "fast": config["organs"]["fast"],
-    "code": code("organ_maps", "totalseg", "organs", "model_folder", "images"),
-}
+# what a kept organ map depends on besides its CT: only what decides its values, for a map costs minutes of a GPU
+ORGAN_SETTINGS = {"fast": config["organs"]["fast"], "code": code("totalseg", "organs")}
 # with TotalSegmentator the organs come after the quality control, and their findings in a table of their own
 FINDINGS = ["results/quality.tsv"]
 if config["organs"]["provider"] == "totalsegmentator" and TRAIN:
