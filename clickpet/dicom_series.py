@@ -332,12 +332,14 @@ def _is_localizer(header: pydicom.Dataset) -> bool:
 
 def _extent_mm(headers: tuple[pydicom.Dataset, ...]) -> tuple[float, float] | None:
     normal = _normal(headers[0])
+    if normal is None:
+        return None
     places = [
         np.dot(place, normal)
         for header in headers
         if (place := header_vector(header, "ImagePositionPatient", 3)) is not None
     ]
-    return (float(min(places)), float(max(places))) if normal is not None and places else None
+    return (float(min(places)), float(max(places))) if places else None
 
 
 # --- Choosing ------------------------------------------------------------------------------------------------------

@@ -20,6 +20,11 @@ DOSE_IS_MBQ_BELOW = 1e4
 WEIGHT_IS_GRAMS_FROM = 1000.0
 HEIGHT_IS_CM_ABOVE = 3.0
 
+#: Half-lives (s) of the nuclides of FDG and PSMA tracers; a header that is farther off than this part gets a warning.
+HALF_LIVES_S = {"18F": 6586.2, "68Ga": 4057.7}
+HALF_LIFE_TOLERANCE = 0.02
+_NUCLIDE_WORDS = {"18F": ("18", "f"), "68Ga": ("68", "ga")}
+
 ENHANCED_PET = ("1.2.840.10008.5.1.4.1.1.130", "1.2.840.10008.5.1.4.1.1.128.1")
 
 #: Attributes of the image, by DICOM keyword.
@@ -106,6 +111,17 @@ class SliceHeader:
         if not own and creators[0x10]:
             return None  # the block belongs to somebody else
         return plain(self._element((group, (own[0] if own else 0x10) << 8 | element)))
+
+    def nuclide(self) -> str | None:
+        """The nuclide that RadionuclideCodeSequence names, if it is one of HALF_LIVES_S."""
+        for item in self._items():
+            named = item.get("RadionuclideCodeSequence") or []
+            codes_of = [named] if isinstance(named, Mapping) else named
+            text = " ".join(str(code.get("CodeMeaning", "")) for code in codes_of if hasattr(code, "get")).lower()
+            for nuclide, words in _NUCLIDE_WORDS.items():
+                if all(word in text for word in words):
+                    return nuclide
+        return None
 
     def _injected(self, name: str) -> Any:
         items = self._items()
@@ -258,9 +274,14 @@ class SeriesHeader:
         return (value * 1e6, "MBq") if value < DOSE_IS_MBQ_BELOW else (value, "Bq")
 
     def half_life_s(self) -> float:
-        return self.number(
+        value = self.number(
             "RadionuclideHalfLife", "the half-life", "enter the nuclide's half-life in the DICOM files (s)"
         )
+        nuclide = self.slices[0].nuclide()
+        if nuclide and abs(value / HALF_LIVES_S[nuclide] - 1) > HALF_LIFE_TOLERANCE:
+            known = f"{nuclide} ({HALF_LIVES_S[nuclide]:g} s)"
+            self.warnings.append(f"the half-life of {value:g} s is not that of {known}, which the header names")
+        return value
 
     def common(self) -> dict[str, Any]:
         return {

@@ -376,6 +376,7 @@ DICOM_KINDS = {
     "decay correction that contradicts itself": ({"CorrectedImage": ["ATTN"]}, r"\(0028,0051\) lacks DECY"),
     "no rescale slope": ({"RescaleSlope": None}, r"RescaleSlope \(0028,1053\) is missing"),
     "no position": ({"ImagePositionPatient": None}, r"ImagePositionPatient \(0020,0032\) is missing"),
+    "no orientation": ({"ImageOrientationPatient": None}, r"ImageOrientationPatient \(0020,0037\) is missing"),
     "a slice of another size": (one_slice(4, PixelSpacing=[2.0, 2.0]), "PixelSpacing|spacing"),
     "a slice of another unit": (one_slice(4, Units="CNTS"), r"differ in Units \(0054,1001\)"),
     "a dynamic series": ({"SeriesType": ["DYNAMIC", "IMAGE"]}, "dynamic or gated"),

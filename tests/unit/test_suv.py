@@ -426,6 +426,20 @@ def test_decay_within_long_frames_is_a_warning_without_decay_correction():
     assert "300 s" in suv_factor([long]).warnings[0]
 
 
+@pytest.mark.parametrize(
+    ("meaning", "half_life_s", "warned"),
+    [("^18^Fluorine", 6586.2, False), ("^18^Fluorine", 109.77, True), ("Ga-68", 4080, False), ("68Ga", 6586.2, True),
+     ("^89^Zirconium", 109.77, False)],
+)  # fmt: skip
+def test_a_half_life_that_is_not_the_nuclides_is_a_warning(meaning, half_life_s, warned):
+    one = dataset(DecayCorrection="START", RadionuclideHalfLife=half_life_s)
+    code = Dataset()
+    code.CodeMeaning = meaning
+    one.RadiopharmaceuticalInformationSequence[0].RadionuclideCodeSequence = DicomSequence([code])
+    audit = suv_factor([one])
+    assert any("half-life" in warning for warning in audit.warnings) == warned
+
+
 # --- Real headers
 
 
