@@ -61,10 +61,10 @@ def load_mask(
     """
     series, file = _find_one(source)
     dataset = _read(file)
-    _refuse_other_frame(dataset, {frame for frame in frames_of_reference if frame}, file)
     read = _contours if series.sop_class == RTSTRUCT_STORAGE else _segments
     mask = np.zeros(reference.shape, bool)
     with _complete(file):
+        _refuse_other_frame(dataset, {frame for frame in frames_of_reference if frame}, file)
         regions = read(dataset, roi, file)
     met = False
     for region in regions:
@@ -399,7 +399,7 @@ def _complete(file: Path) -> Iterator[None]:
         yield
     except InputError:
         raise
-    except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
+    except Exception as error:  # pydicom decodes late and raises whatever a damaged element makes it
         raise InputError(
             f"is a damaged or incomplete DICOM object ({type(error).__name__})",
             where=file,
@@ -410,7 +410,7 @@ def _complete(file: Path) -> Iterator[None]:
 def _read(file: Path) -> pydicom.Dataset:
     try:
         return read_dataset(file)
-    except (OSError, EOFError, ValueError, KeyError, AttributeError, NotImplementedError) as error:
+    except Exception as error:  # pydicom raises whatever a damaged file makes it
         raise InputError(
             f"is a damaged DICOM file ({type(error).__name__})", where=file, mend="copy it again"
         ) from None

@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import pydicom
-from pydicom.errors import InvalidDicomError
 
 from clickpet.dicom_stack import read_series, stack_slices
 from clickpet.dicom_values import codes, header_integer, header_text, header_value, header_values, header_vector
@@ -256,7 +255,7 @@ def _read_header(file: Path) -> pydicom.Dataset | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=_TAGS, force=not marked)
-    except (InvalidDicomError, OSError, EOFError, ValueError, KeyError, AttributeError, NotImplementedError):
+    except Exception:  # pydicom raises whatever a damaged file makes it
         if not marked:
             return None
         header = pydicom.Dataset()

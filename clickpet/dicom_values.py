@@ -49,7 +49,7 @@ def header_value(header: pydicom.Dataset, keyword: str) -> Any:
     """What an attribute holds."""
     try:
         return header.get(keyword)
-    except (ValueError, TypeError, NotImplementedError, AttributeError):
+    except Exception:  # pydicom decodes late and raises whatever a damaged element makes it
         return None
 
 

@@ -150,7 +150,7 @@ class SliceHeader:
         source = self._header if source is None else source
         try:
             element = source.get(tag)
-        except (ValueError, TypeError, KeyError, NotImplementedError, AttributeError) as error:
+        except Exception as error:  # pydicom decodes late and raises whatever a damaged element makes it
             raise InputError(
                 f"{tag_text(tag)} cannot be read ({type(error).__name__})",
                 where=self.where,

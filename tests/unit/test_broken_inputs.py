@@ -11,18 +11,22 @@ import json
 import os
 import re
 import runpy
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
 import nibabel as nib
 import numpy as np
 import pytest
-from dicom_maker import write_rtstruct, write_series
+from dicom_maker import uid, write_rtstruct, write_series
 from jobs import SCRIPTS, _named
 
 from clickpet.cohort import COLUMNS, read_cohort
+from clickpet.dicom_cohort import build_from_dicom
+from clickpet.dicom_export import write_seg
 from clickpet.errors import InputError
 from clickpet.images import read_image
+from clickpet.ingest import load_ct, load_label, load_pet
 
 SHAPE = (14, 13, 12)
 AFFINE = np.array([[-4.0, 0, 0, 20], [0, 4, 0, -25], [0, 0, 5, 100], [0, 0, 0, 1]])
@@ -451,6 +455,42 @@ def test_a_sound_dicom_label_passes_import_label(tmp_path):
     job, _ = run_jobs(paths, tmp_path / "results")
     assert job != "import_label"
     assert read_image(tmp_path / "results" / "truth.nii.gz").array.sum() > 0
+
+
+def test_damaged_bytes_are_an_input_error_or_harmless(tmp_path):
+    """Cut or overwritten at random places, a DICOM file may pass or be refused, but nothing else is raised."""
+    random = np.random.default_rng(5)
+    sound = tmp_path / "sound"
+    add_pet(sound / "pet")
+    write_series(sound / "ct", modality="CT", slices=12, pixels=np.full((12, 9, 12), -1000, np.int16))
+    write_rtstruct(sound / "rs.dcm", {"GTV": SQUARE}, drawn_on=uid("study", "PT", "series"))
+    pet = load_pet(sound / "pet")[0]
+    write_seg(sound / "seg.dcm", np.ones(pet.shape, np.uint8), pet.affine, sound / "pet", case="x")
+    damaged, messages = tmp_path / "damaged", []
+    readers = (
+        lambda: build_from_dicom(damaged, tracer="fdg"),
+        lambda: load_pet(damaged / "pet"),
+        lambda: load_ct(damaged / "ct", pet),
+        lambda: load_label(damaged / "rs.dcm", pet, drawn_on=[damaged / "pet"]),
+        lambda: load_label(damaged / "seg.dcm", pet, drawn_on=[damaged / "pet"]),
+    )
+    for _ in range(40):
+        shutil.copytree(sound, damaged, dirs_exist_ok=True)
+        name = random.choice(["pet/pt004.dcm", "ct/ct004.dcm", "rs.dcm", "seg.dcm"])
+        content = bytearray((damaged / name).read_bytes())
+        if random.random() < 0.5:
+            content = content[: random.integers(len(content))]
+        else:
+            for place in random.integers(132, len(content), 5):
+                content[place] = random.integers(256)
+        (damaged / name).write_bytes(bytes(content))
+        for read in readers:
+            try:
+                read()
+            except InputError as error:
+                messages.append(str(error))
+    assert len(messages) > 10
+    assert not [message for message in messages if "\n" in message]
 
 
 @pytest.mark.parametrize("name", ["ct", "pet"])
