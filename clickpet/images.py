@@ -23,6 +23,8 @@ _UNREADABLE = (
     EOFError,
     ValueError,
     RuntimeError,
+    OverflowError,
+    MemoryError,
     zlib.error,
     nib.filebasedimages.ImageFileError,
     nib.spatialimages.HeaderDataError,
@@ -180,10 +182,14 @@ def same_grid(shape_a, affine_a, shape_b, affine_b) -> bool:
 
 
 def turned_like(image: Image, affine: np.ndarray) -> Image:
-    """`image` with its axes in the order and directions of `affine`: flips and swaps, no voxel changes its place."""
-    turn = nib.orientations.ornt_transform(
-        nib.orientations.io_orientation(image.affine), nib.orientations.io_orientation(affine)
-    )
+    """`image` with its axes in the order and directions of `affine`: flips and swaps, no voxel changes its place.
+
+    An image whose affine is so skewed that its axes have no order is returned as it is.
+    """
+    own, wanted = (nib.orientations.io_orientation(one) for one in (image.affine, affine))
+    if np.isnan(own).any() or np.isnan(wanted).any():
+        return image
+    turn = nib.orientations.ornt_transform(own, wanted)
     array = nib.orientations.apply_orientation(image.array, turn)
     return Image(array, image.affine @ nib.orientations.inv_ornt_aff(turn, image.shape))
 
@@ -193,7 +199,8 @@ def grid_text(shape, affine) -> str:
     sizes = "x".join(str(length) for length in shape)
     edges = "x".join(f"{edge:.2f}" for edge in spacing_mm(affine))
     origin = ", ".join(f"{place:.1f}" for place in affine[:3, 3])
-    return f"{sizes} at {edges} mm, {''.join(nib.aff2axcodes(affine))}, first voxel at ({origin}) mm"
+    axes = "".join(code or "?" for code in nib.aff2axcodes(affine))
+    return f"{sizes} at {edges} mm, {axes}, first voxel at ({origin}) mm"
 
 
 def resample(

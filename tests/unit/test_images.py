@@ -5,7 +5,16 @@ import numpy as np
 import pytest
 
 from clickpet.errors import InputError
-from clickpet.images import Image, read_image, resample, same_grid, voxel_volume_ml, write_image
+from clickpet.images import (
+    Image,
+    grid_text,
+    read_image,
+    resample,
+    same_grid,
+    turned_like,
+    voxel_volume_ml,
+    write_image,
+)
 
 AFFINE = np.array([[-2.0, 0, 0, 30], [0, 3.0, 0, -20], [0, 0, 4.0, 5], [0, 0, 0, 1]])
 
@@ -113,3 +122,10 @@ def test_nearest_keeps_labels_and_type(array):
 
 def test_voxel_volume():
     assert voxel_volume_ml(AFFINE) == pytest.approx(0.024)
+
+
+def test_axes_without_an_order_are_left_and_named(array):
+    flat = np.diag([1.0, 1.0, 0.0, 1.0])
+    image = Image(array, flat)
+    assert turned_like(image, AFFINE) is image
+    assert "RA?" in grid_text(array.shape, flat)
