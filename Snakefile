@@ -25,6 +25,7 @@ configfile: "config/config.yaml"
 
 
 include: "rules/common.smk"
+include: "rules/groups.smk"
 include: "rules/phantom.smk"
 include: "rules/ingest.smk"
 include: "rules/clicks.smk"

@@ -22,6 +22,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from torch import nn
 
 from clickpet.augmentation import KeepLesions, MisalignChannel, OrganAwareSpatialTransform, all_transforms
+from clickpet.claim import Claim
 from clickpet.files import replacing, write_json
 from clickpet.pretrained import start_from
 
@@ -91,8 +92,8 @@ class ClickPetTrainer(nnUNetTrainer):
 
     The options stand in the plans' configuration under "clickpet" (see `TrainingOptions`), so that a
     checkpoint carries them. `case_split`, `pretrained_checkpoint`, `deadline_s` (time at which to stop at a
-    checkpoint) and `progress_file` (how far the training is, as JSON after each epoch) are set by
-    `clickpet.training.train_lesion_fold` before training.
+    checkpoint), `progress_file` (how far the training is, as JSON after each epoch) and `claim` (on the folder of
+    checkpoints) are set by `clickpet.training.train_lesion_fold` before training.
     """
 
     def __init__(
@@ -116,6 +117,7 @@ class ClickPetTrainer(nnUNetTrainer):
         self.pretrained_checkpoint: str | None = None
         self.deadline_s: float | None = None
         self.progress_file: str | None = None
+        self.claim: Claim | None = None
 
     def initialize(self):
         self._seed("weights")
@@ -177,6 +179,8 @@ class ClickPetTrainer(nnUNetTrainer):
         super().on_epoch_start()
 
     def on_epoch_end(self):
+        if self.claim is not None:
+            self.claim.check()
         super().on_epoch_end()
         if self.progress_file is not None and self.local_rank == 0:
             begun_s, ended_s = (self.logger.get_value(f"epoch_{when}_timestamps", step=-1) for when in ("start", "end"))

@@ -13,6 +13,7 @@ from copy import deepcopy
 from dataclasses import asdict
 from pathlib import Path
 
+from clickpet.claim import Claim
 from clickpet.errors import InputError
 from clickpet.files import replacing
 
@@ -44,6 +45,12 @@ def fold_cases(splits: dict, cases: Sequence[str], fold: str) -> tuple[list[str]
     return training, held_out or training
 
 
+def data_digest(properties: str | Path) -> str:
+    """Digest of a preprocessed case's data, which its properties (.pkl) carry."""
+    with open(properties, "rb") as file:
+        return pickle.load(file)["digest"]
+
+
 def training_key(
     settings: Sequence[object], case_split: tuple[list[str], list[str]], preprocessed: Path, pretrained: str | None
 ) -> str:
@@ -53,8 +60,7 @@ def training_key(
     """
     digest = hashlib.sha256(json.dumps([*settings, case_split], sort_keys=True).encode())
     for case in sorted({*case_split[0], *case_split[1]}):
-        with open(preprocessed / f"{case}.pkl", "rb") as file:
-            digest.update(pickle.load(file)["digest"].encode())
+        digest.update(data_digest(preprocessed / f"{case}.pkl").encode())
     if pretrained:
         with open(pretrained, "rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
@@ -86,7 +92,8 @@ def train_lesion_fold(
     which to stop at a checkpoint;  workers : processes for augmentation (0: in this process,
     bit-reproducible);  code : version of the method, part of the key.
 
-    Raises TimeBudgetReachedError when the budget is used up.
+    Raises TimeBudgetReachedError when the budget is used up, TakenOverError when another process has begun the
+    same training since.
     """
     import torch
 
@@ -101,6 +108,7 @@ def train_lesion_fold(
     folder = workspace / key
     _forget_others(workspace, key)
     folder.mkdir(parents=True, exist_ok=True)
+    claim = Claim(folder)
     shutil.copyfile(fingerprint, folder / "dataset_fingerprint.json")
 
     os.environ["nnUNet_n_proc_DA"] = str(workers)
@@ -118,12 +126,15 @@ def train_lesion_fold(
     trainer.deadline_s = None if budget_s is None else begun_s + budget_s
 
     output = Path(trainer.output_folder)
+    for half in output.glob(".*.pth"):  # of a killed process, which was writing a checkpoint
+        half.unlink(missing_ok=True)
     if not (output / FINAL).is_file():
         trainer.initialize()
         if (output / LATEST).is_file():
             trainer.load_checkpoint(str(output / LATEST))
             trainer.print_to_log_file(f"going on after epoch {trainer.current_epoch} of {trainer.num_epochs}")
         trainer.progress_file = str(workspace / "progress.json")
+        trainer.claim = claim
         trainer.run_training()
     checkpoint = torch.load(output / FINAL, map_location="cpu", weights_only=False)
     curves = {name: [float(value) for value in checkpoint["logging"][key]] for name, key in CURVES.items()}

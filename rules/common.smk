@@ -159,7 +159,8 @@ if config["organs"]["provider"] == "totalsegmentator" and TRAIN:
 INTERACTIVE = config["report"]["interactive"]
 CLICK_STEPS = config["evaluate"]["click_steps"]
 PREDICT_OPTIONS = {key: value for key, value in config["predict"].items() if key != "models"}
-PREPROCESSED = [".b2nd", "_seg.b2nd", ".pkl"]
+BLOCKS = [".b2nd", "_seg.b2nd"]
+PREPROCESSED = [*BLOCKS, ".pkl"]
 TRAINED = [tracer for tracer in TRACERS if slugs("train", tracer=tracer)]
 # imported models may know both tracers or one: what lies in their folder is what there is
 IMPORTED = config["predict"]["models"]

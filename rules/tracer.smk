@@ -25,10 +25,27 @@ rule render_mip:
         "../scripts/render_mip.py"
 
 
+rule stack_mips:
+    """The MIPs of all train cases in one file, which every fold reads."""
+    input:
+        mips=expand("results/cases/{case}/mip.npy", case=TRAIN),
+    output:
+        mips="results/models/tracer/mips.npy",
+    log:
+        "logs/stack_mips.log",
+    benchmark:
+        "benchmarks/stack_mips/all.tsv"
+    localrule: True
+    conda:
+        "../envs/core.yaml"
+    script:
+        "../scripts/stack_mips.py"
+
+
 rule train_tracer_fold:
     """Train the discriminator on the train cases of all other folds."""
     input:
-        mips=expand("results/cases/{case}/mip.npy", case=TRAIN),
+        mips="results/models/tracer/mips.npy",
         splits="results/splits.json",
         sound=ancient("results/quality.tsv"),
     output:

@@ -84,14 +84,34 @@ rule preprocess_case:
         "../scripts/preprocess_case.py"
 
 
+rule list_training_set:
+    """What the trainings of a tracer read, as one short file: with thousands of inputs each the DAG took minutes."""
+    input:
+        properties=lambda wildcards: expand(
+            "results/nnunet/{{tracer}}/{case}.pkl", case=slugs("train", tracer=wildcards.tracer)
+        ),
+        data=lambda wildcards: expand(
+            "results/nnunet/{{tracer}}/{case}{part}", case=slugs("train", tracer=wildcards.tracer), part=BLOCKS
+        ),
+    output:
+        cases="results/models/{tracer}/training_set.json",
+    log:
+        "logs/list_training_set/{tracer}.log",
+    benchmark:
+        "benchmarks/list_training_set/{tracer}.tsv"
+    localrule: True
+    conda:
+        "../envs/core.yaml"
+    params:
+        slugs=lambda wildcards: slugs("train", tracer=wildcards.tracer),
+    script:
+        "../scripts/list_training_set.py"
+
+
 rule train_lesion_fold:
     """Train a lesion model on the train cases of all other folds; goes on where a killed training stopped."""
     input:
-        data=lambda wildcards: expand(
-            "results/nnunet/{{tracer}}/{case}{part}",
-            case=slugs("train", tracer=wildcards.tracer),
-            part=PREPROCESSED,
-        ),
+        cases="results/models/{tracer}/training_set.json",
         plans="results/models/{tracer}/plans.json",
         dataset="results/models/{tracer}/dataset.json",
         fingerprint="results/models/{tracer}/dataset_fingerprint.json",

@@ -14,7 +14,7 @@ def main(job):
         held_out = np.array([str(fold_of[slug]) == job.wildcards.fold for slug in job.params.slugs])
         options = {key: job.params[key] for key in ("epochs", "learning_rate", "batch_size", "patience")}
         weights, record = train_fold(
-            np.stack([np.load(mip) for mip in job.input.mips]),
+            np.load(job.input.mips),
             job.params.tracers,
             job.params.patients,
             held_out,

@@ -2,104 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
-import shutil
-import subprocess
-import sys
-import time
-from pathlib import Path
 
-import psutil
 import pytest
+from chain import Run, choose_rows
 
 from clickpet.images import read_image
 
-ROOT = Path(__file__).parents[2]
-CONFIG = """
-cohort: few.tsv
-folds: [0, 1]
-tracer: {epochs: 40}
-train: {epochs: 2, iterations_per_epoch: {fdg: 6, psma: 6}, validation_iterations: 1}
-evaluate: {click_steps: [0, 1, 10], bootstrap_repeats: 50}
-"""
-#: Train: two patients of each tracer; one test study; the new patient whose tracer is not told.
-CHOSEN = ["fdg train", "fdg train", "psma train", "psma train", "psma test", " predict"]
 pytestmark = pytest.mark.slow
-
-
-def choose_rows() -> tuple[list[str], list[dict]]:
-    with open(ROOT / "config" / "phantom_cases.tsv", newline="") as file:
-        rows = list(csv.DictReader(file, delimiter="\t"))
-    chosen, patients = [], set()
-    for kind in CHOSEN:
-        row = next(row for row in rows if f"{row['tracer']} {row['split']}" == kind and row["patient"] not in patients)
-        patients.add(row["patient"])
-        chosen.append(row)
-    return list(rows[0]), chosen
-
-
-class Run:
-    """A run of the workflow in a folder of its own."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-        for name in ("rules", "config", "envs", "profiles", "scripts", "clickpet"):
-            (folder / name).symlink_to(ROOT / name)
-        shutil.copy(ROOT / "Snakefile", folder)
-        names, rows = choose_rows()
-        with open(folder / "few.tsv", "w", newline="") as file:
-            writer = csv.DictWriter(file, names, delimiter="\t")
-            writer.writeheader()
-            writer.writerows(rows)
-        (folder / "few.yaml").write_text(CONFIG)
-        presets = ["config/config.yaml", "config/demo.yaml", "few.yaml"]
-        self.command = [
-            sys.executable,
-            "-m",
-            "snakemake",
-            "--nolock",
-            "--profile",
-            "profiles/demo",
-            "--configfile",
-            *presets,
-        ]
-
-    def start(self) -> subprocess.Popen:
-        log = open(self.folder / "snakemake.log", "a")  # noqa: SIM115 (the process writes to it)
-        return subprocess.Popen(
-            self.command, cwd=self.folder, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
-        )
-
-    def finish(self) -> str:
-        code = self.start().wait(timeout=1500)
-        log = (self.folder / "snakemake.log").read_text()
-        assert code == 0, log[-6000:]
-        return log
-
-    def kill_when(self, pattern: str) -> None:
-        """Start, and SIGKILL everything as soon as a file matches `pattern`."""
-        process = self.start()
-        deadline = time.time() + 900
-        while not any(self.folder.glob(pattern)):
-            assert process.poll() is None, (self.folder / "snakemake.log").read_text()[-6000:]
-            assert time.time() < deadline, f"nothing matches {pattern}"
-            time.sleep(0.05)
-        for started in [*psutil.Process(process.pid).children(recursive=True), process]:
-            started.kill()
-        process.wait()
-
-    def tables(self) -> dict[str, str]:
-        names = ("scores.tsv", "summary.tsv", "interactive.tsv", "interactive_summary.tsv", "splits.json", "cohort.tsv")
-        return {name: (self.folder / "results" / name).read_text() for name in names}
-
-    def case(self, slug: str) -> Path:
-        return self.folder / "results" / "cases" / slug
-
-    def rows(self, table: str) -> list[dict]:
-        with open(self.folder / "results" / table, newline="") as file:
-            return list(csv.DictReader(file, delimiter="\t"))
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +76,7 @@ def test_killed_in_training_and_in_prediction_it_ends_with_the_same_results(run,
     killed = Run(tmp_path)
     killed.kill_when("results/training/*/fold_*/*/**/checkpoint_latest.pth")
     killed.kill_when("results/cases/*/lesions_raw.nii.gz")
-    killed.finish()
+    killed.finish("--nolock")
     assert killed.tables() == run.tables()
     for row in run.rows("cohort.tsv"):
         for name in ("lesions_raw", "lesions", "heatmap"):

@@ -45,8 +45,9 @@ def test_profiles_name_rules_that_exist(profile):
     settings = yaml.safe_load((ROOT / "profiles" / profile / "config.yaml").read_text())
     named = {*settings.get("set-resources", {}), *settings.get("set-threads", {})}
     named |= {entry.split("=")[0] for entry in settings.get("groups", [])}
-    named |= {entry.split("=")[0] for entry in settings.get("group-components", [])}
     assert named <= rules
+    groups = {entry.split("=")[1] for entry in settings.get("groups", [])}
+    assert {entry.split("=")[0] for entry in settings.get("group-components", [])} == groups
 
 
 def test_the_default_profile_shares_no_key_with_the_others():

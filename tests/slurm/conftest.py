@@ -1,0 +1,53 @@
+"""A cluster, and runs of the small chain on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from chain import ROOT, Run
+from cluster import Cluster, missing
+
+#: What differs from profiles/slurm here: as many threads as the local run (other counts give other last bits), few jobs
+#: at once on few cores, and a quick look at what became of them.
+SETTINGS = {
+    "jobs": 6,
+    "latency-wait": 5,
+    "seconds-between-status-checks": 2,
+    "slurm-init-seconds-before-status-checks": 3,
+    "set-threads": {"train_lesion_fold": 1, "predict_case": 1, "predict_interactive": 1},
+}
+
+
+@pytest.fixture(scope="session")
+def cluster():
+    if missing():
+        pytest.skip(missing())
+    with Cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def local_run(tmp_path_factory) -> Run:
+    """The small chain on this machine, without SLURM."""
+    run = Run(tmp_path_factory.mktemp("local"))
+    run.finish()
+    return run
+
+
+@pytest.fixture(scope="session")
+def on_cluster(cluster) -> Callable[..., Run]:
+    """Makes a run on the cluster: folder, resources by rule that differ from profiles/slurm, more config."""
+
+    def make(folder: Path, resources: dict[str, dict] | None = None, more: str = "") -> Run:
+        run = Run(folder, "slurm", cluster.environment, more)
+        settings = yaml.safe_load((ROOT / "profiles" / "slurm" / "config.yaml").read_text()) | SETTINGS
+        for rule, values in (resources or {}).items():
+            settings["set-resources"][rule] = settings["set-resources"].get(rule, {}) | values
+        (folder / "slurm").mkdir()
+        (folder / "slurm" / "config.yaml").write_text(yaml.safe_dump(settings))
+        return run
+
+    return make
