@@ -109,7 +109,7 @@ class Cluster:
                 wait_for(lambda: not self.jobs(), 20, "no jobs")
         for name in reversed(list(self.daemons)):
             self._stop(name, signal.SIGTERM)
-        self._kill(self._processes(lambda line: f"slurmstepd: [" in line and str(self.folder) in line))
+        self._kill(_with_environment(f"SLURM_CONF={self.folder}/slurm.conf"))
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def command(self, *words: str, check: bool = True) -> str:
@@ -171,9 +171,7 @@ class Cluster:
             f"--seed-file={self.folder}/munge.seed",
         ]  # fmt: skip
         wrapper = self.folder / "bin" / "srun"
-        wrapper.write_text(
-            f'#!/bin/sh\nexport SLURM_CONF={self.folder}/slurm.conf\nexec {shutil.which("srun")} "$@"\n'
-        )
+        wrapper.write_text(f'#!/bin/sh\nexport SLURM_CONF={self.folder}/slurm.conf\nexec {shutil.which("srun")} "$@"\n')
         wrapper.chmod(0o755)
         devices = []
         for number in range(GPUS):
