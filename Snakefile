@@ -38,6 +38,10 @@ include: "rules/evaluate.smk"
 include: "rules/report.smk"
 
 
+onstart:
+    stop_if_orphans_run()
+
+
 rule prepare:
     """Everything before training."""
     input:

@@ -6,7 +6,7 @@ import typer
 from typer.core import TyperGroup
 
 from clickpet import __version__
-from clickpet.commands import cohort, compare, export, weights
+from clickpet.commands import cohort, compare, export, status, weights
 from clickpet.errors import InputError
 
 
@@ -31,6 +31,7 @@ app = typer.Typer(
 )
 app.add_typer(cohort.app, name="cohort")
 app.command(name="fetch-weights")(weights.fetch_weights)
+app.command(name="status")(status.status)
 app.command(name="compare")(compare.compare)
 app.command(name="export")(export.export)
 

@@ -8,6 +8,7 @@ from clickpet.cohort import FILES, TRACERS, read_cohort
 from clickpet.config import ConfigError, resolve
 from clickpet.errors import InputError
 from clickpet.files import content_hash
+from clickpet.slurm_queue import refuse_orphans
 
 
 def load_config(given):
@@ -22,6 +23,14 @@ def load_cohort(path):
         return read_cohort(path)
     except InputError as error:
         sys.exit(f"cohort: {error}")
+
+
+def stop_if_orphans_run():
+    """End before the first job if jobs of a Snakemake that was killed still run on the cluster."""
+    try:
+        refuse_orphans(os.getcwd(), needs_slurm=workflow.executor_plugin.name == "slurm")
+    except InputError as error:
+        sys.exit(str(error))
 
 
 def code(*modules):

@@ -8,29 +8,32 @@ def main(job):
         import torch
 
         from clickpet.files import read_json, write_json
+        from clickpet.scratch import near
         from clickpet.trainer import TrainingOptions
         from clickpet.training import fold_cases, publish, train_lesion_fold
 
         tracer, fold = job.wildcards.tracer, job.wildcards.fold
         on_gpu = torch.cuda.is_available()
         budget_min = job.resources.get("time_budget_min")
-        checkpoint, record = train_lesion_fold(
-            plans=read_json(job.input.plans),
-            dataset=read_json(job.input.dataset),
-            options=TrainingOptions(
-                **job.params.options, iterations_per_epoch=job.params.iterations_per_epoch, seed=job.params.seed
-            ),
-            case_split=fold_cases(read_json(job.input.splits), job.params.cases, fold),
-            fold=fold,
-            preprocessed=f"results/nnunet/{tracer}",
-            fingerprint=job.input.fingerprint,
-            workspace=f"results/training/{tracer}/fold_{fold}",
-            pretrained=job.input.pretrained or None,
-            budget_s=60 * budget_min if budget_min else None,
-            device="cuda" if on_gpu else "cpu",
-            code=job.params.code,
-            workers=max(job.threads - 1, 1) if on_gpu else 0,
-        )
+        scratch = job.resources.tmpdir if job.resources.get("local_copy") else None
+        with near(f"results/nnunet/{tracer}", job.params.cases, scratch) as preprocessed:
+            checkpoint, record = train_lesion_fold(
+                plans=read_json(job.input.plans),
+                dataset=read_json(job.input.dataset),
+                options=TrainingOptions(
+                    **job.params.options, iterations_per_epoch=job.params.iterations_per_epoch, seed=job.params.seed
+                ),
+                case_split=fold_cases(read_json(job.input.splits), job.params.cases, fold),
+                fold=fold,
+                preprocessed=preprocessed,
+                fingerprint=job.input.fingerprint,
+                workspace=f"results/training/{tracer}/fold_{fold}",
+                pretrained=job.input.pretrained or None,
+                budget_s=60 * budget_min if budget_min else None,
+                device="cuda" if on_gpu else "cpu",
+                code=job.params.code,
+                workers=max(job.threads - 1, 1) if on_gpu else 0,
+            )
         publish(checkpoint, job.output.checkpoint)
         write_json(job.output.training, record)
 

@@ -25,12 +25,12 @@ CHOSEN = ["fdg train", "fdg train", "psma train", "psma train", "psma test", " p
 TABLES = ("scores.tsv", "summary.tsv", "interactive.tsv", "interactive_summary.tsv", "splits.json", "cohort.tsv")
 
 
-def choose_rows() -> tuple[list[str], list[dict]]:
-    """Columns and chosen rows of the phantom's cohort table."""
+def choose_rows(kinds: list[str] = CHOSEN) -> tuple[list[str], list[dict]]:
+    """Columns of the phantom's cohort table and a row of another patient for each kind ("tracer split")."""
     with open(ROOT / "config" / "phantom_cases.tsv", newline="") as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
     chosen, patients = [], set()
-    for kind in CHOSEN:
+    for kind in kinds:
         row = next(row for row in rows if f"{row['tracer']} {row['split']}" == kind and row["patient"] not in patients)
         patients.add(row["patient"])
         chosen.append(row)
@@ -41,28 +41,40 @@ class Run:
     """A run of the workflow in a folder of its own, with a profile and environment variables."""
 
     def __init__(
-        self, folder: Path, profile: str = "profiles/demo", environment: dict[str, str] | None = None, more: str = ""
+        self,
+        folder: Path,
+        profile: str = "profiles/demo",
+        environment: dict[str, str] | None = None,
+        *,
+        config: str = CONFIG,
+        kinds: list[str] = CHOSEN,
+        begun: Path | None = None,
     ):
+        """config, kinds : the preset and what to choose from the cohort;  begun : folder of a run to go on with."""
         self.folder = folder
         self.environment = environment or {}
+        presets = ["config/config.yaml", "config/demo.yaml", "few.yaml"]
+        self.command = [sys.executable, "-m", "snakemake", "--profile", profile, "--configfile", *presets, "--"]
+        if begun:
+            shutil.copytree(begun, folder, symlinks=True, dirs_exist_ok=True)
+            return
         for name in ("rules", "config", "envs", "profiles", "scripts", "clickpet"):
             (folder / name).symlink_to(ROOT / name)
         shutil.copy(ROOT / "Snakefile", folder)
-        names, rows = choose_rows()
+        names, rows = choose_rows(kinds)
         with open(folder / "few.tsv", "w", newline="") as file:
             writer = csv.DictWriter(file, names, delimiter="\t")
             writer.writeheader()
             writer.writerows(rows)
-        (folder / "few.yaml").write_text(CONFIG)
-        (folder / "more.yaml").write_text(more)
-        presets = ["config/config.yaml", "config/demo.yaml", "few.yaml", *(["more.yaml"] if more else [])]
-        self.command = [sys.executable, "-m", "snakemake", "--profile", profile, "--configfile", *presets]
+        (folder / "few.yaml").write_text(config)
 
     def start(self, *arguments: str) -> subprocess.Popen:
-        """Start Snakemake (with more arguments) and do not wait for it."""
+        """Start Snakemake (for targets, or with options) and do not wait for it."""
+        options = [word for word in arguments if word.startswith("--")]
+        targets = [word for word in arguments if not word.startswith("--")]
         log = open(self.folder / "snakemake.log", "a")  # noqa: SIM115 (the process writes to it)
         return subprocess.Popen(
-            [*self.command, *arguments],
+            [*self.command[:3], *options, *self.command[3:], *targets],
             cwd=self.folder,
             env={**os.environ, **self.environment},
             stdout=log,
@@ -92,9 +104,9 @@ class Run:
             started.kill()
         process.wait()
 
-    def tables(self) -> dict[str, str]:
-        """Names and texts of the tables of results."""
-        return {name: (self.folder / "results" / name).read_text() for name in TABLES}
+    def tables(self, names: tuple[str, ...] = TABLES) -> dict[str, str]:
+        """Names and texts of tables of results."""
+        return {name: (self.folder / "results" / name).read_text() for name in names}
 
     def case(self, slug: str) -> Path:
         """Folder of a case."""

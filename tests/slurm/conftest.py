@@ -30,19 +30,11 @@ def cluster():
 
 
 @pytest.fixture(scope="session")
-def local_run(tmp_path_factory) -> Run:
-    """The small chain on this machine, without SLURM."""
-    run = Run(tmp_path_factory.mktemp("local"))
-    run.finish()
-    return run
-
-
-@pytest.fixture(scope="session")
 def on_cluster(cluster) -> Callable[..., Run]:
-    """Makes a run on the cluster: folder, resources by rule that differ from profiles/slurm, more config."""
+    """Makes a run on the cluster: folder, resources by rule that differ from profiles/slurm, options of Run."""
 
-    def make(folder: Path, resources: dict[str, dict] | None = None, more: str = "") -> Run:
-        run = Run(folder, "slurm", cluster.environment, more)
+    def make(folder: Path, resources: dict[str, dict] | None = None, **options) -> Run:
+        run = Run(folder, "slurm", cluster.environment, **options)
         settings = yaml.safe_load((ROOT / "profiles" / "slurm" / "config.yaml").read_text()) | SETTINGS
         for rule, values in (resources or {}).items():
             settings["set-resources"][rule] = settings["set-resources"].get(rule, {}) | values

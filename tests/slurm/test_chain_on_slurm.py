@@ -3,6 +3,7 @@
 import os
 
 import pytest
+from chain import Run
 
 pytestmark = [
     pytest.mark.slow,
@@ -11,7 +12,8 @@ pytestmark = [
 ]
 
 
-def test_the_tables_are_those_of_the_local_run(on_cluster, local_run, tmp_path):
-    run = on_cluster(tmp_path)
+def test_the_tables_are_those_of_the_local_run(on_cluster, tmp_path_factory):
+    run, local = on_cluster(tmp_path_factory.mktemp("slurm")), Run(tmp_path_factory.mktemp("local"))
     run.finish()
-    assert run.tables() == local_run.tables()
+    local.finish()
+    assert run.tables() == local.tables()
