@@ -86,5 +86,3 @@ def snakemake(folder: Path, *options: str, program: list[str] | None = None) -> 
         raise RuntimeError(f"{' '.join(words)}\n{text[-3000:]}")
     unit = 1 if sys.platform == "darwin" else 1024
     return text, seconds, used.ru_maxrss * unit / 1e6
-
-
