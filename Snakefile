@@ -49,6 +49,8 @@ rule prepare:
         expand("results/cases/{case}/mip.png", case=CASES),
         [expand("results/nnunet/{tracer}/{case}.pkl", tracer=t, case=slugs("train", tracer=t)) for t in TRAINED],
         expand("results/models/{tracer}/plans.json", tracer=TRAINED),
+        "results/splits.json" if TRAIN else [],
+        "results/cohort.tsv",
         FINDINGS,
 
 
@@ -98,8 +100,6 @@ rule all:
         rules.evaluate.input,
         rules.predict.input,
         rules.report.input,
-        "results/cohort.tsv",
-        "results/splits.json" if TRAIN else [],
         expand(
             "results/cases/{case}/{file}",
             case=CASES,

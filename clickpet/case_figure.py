@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cc3d
-import nibabel as nib
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -15,6 +14,7 @@ from matplotlib.patheffects import withStroke
 
 from clickpet.clicks import KINDS, Clicks
 from clickpet.images import spacing_mm
+from clickpet.lean_nibabel import nibabel as nib
 from clickpet.palette import BLACK, BLUE, GREEN, VERMILION, manners, new_figure
 
 #: SUV that is drawn black.

@@ -9,13 +9,16 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import nibabel as nib
 import numpy as np
-import SimpleITK as sitk
 
 from clickpet.errors import InputError
 from clickpet.files import replacing
+from clickpet.lean_nibabel import nibabel as nib
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
 
 _LPS_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _UNREADABLE = (
@@ -131,6 +134,8 @@ def _check_raw_header(path: Path) -> None:
 
 
 def _read_itk(path: Path) -> Image:
+    import SimpleITK as sitk  # here: most jobs never need it
+
     file = sitk.ReadImage(str(path))
     _three_axes(file.GetSize(), path)
     affine = _itk_affine(file)
@@ -169,6 +174,8 @@ def write_image(path: str | Path, array: np.ndarray, affine: np.ndarray) -> None
             file.header.set_xyzt_units("mm")
             nib.save(file, temporary)
         else:
+            import SimpleITK as sitk
+
             sitk.WriteImage(_to_itk(array, affine), str(temporary), useCompression=True)
 
 
@@ -211,6 +218,8 @@ def resample(
     order : "nearest", "linear" or "bspline" (cubic);  outside : value beyond the field of view.
     Returns an (x, y, z) array: float32, or the image's own dtype with "nearest".
     """
+    import SimpleITK as sitk
+
     interpolator = {"nearest": sitk.sitkNearestNeighbor, "linear": sitk.sitkLinear, "bspline": sitk.sitkBSpline}[order]
     moving = image.array if order == "nearest" else image.array.astype(np.float32, copy=False)
     origin, edges, direction = _itk_frame(affine)
@@ -237,6 +246,8 @@ def _itk_frame(affine: np.ndarray) -> tuple[list[float], list[float], list[float
 
 
 def _to_itk(array: np.ndarray, affine: np.ndarray) -> sitk.Image:
+    import SimpleITK as sitk
+
     file = sitk.GetImageFromArray(np.ascontiguousarray(array.transpose(2, 1, 0)))
     origin, edges, direction = _itk_frame(affine)
     file.SetOrigin(origin)

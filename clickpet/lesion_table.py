@@ -5,8 +5,9 @@ A lesion is an 18-connected component, as in the official evaluation.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import pandas as pd
 
 from clickpet.errors import InputError
 from clickpet.images import voxel_volume_ml
@@ -23,6 +24,9 @@ from clickpet.runs import (
     visit_voxels,
     voxels_shared,
 )
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: Radius of the 1 ml sphere of SUVpeak.
 PEAK_RADIUS_MM = (3 * 1000 / (4 * np.pi)) ** (1 / 3)
@@ -90,6 +94,8 @@ def measure_lesions(
         "suv_peak": _peaks(runs, component, count, suv, affine),
         "tlg": mean * voxels * voxel_ml,
     }
+    import pandas as pd  # here: post-processing and the interactive scores import this module without a table
+
     types = dict(COLUMNS)
     if uncertainty is not None:
         columns["uncertainty"] = component_sum(runs, component, count, uncertainty) / np.maximum(voxels, 1)

@@ -198,7 +198,7 @@ class _Frame:
 
     @classmethod
     def of(cls, shape, affine, axis, spacing_out_mm, size, compat) -> _Frame:
-        import nibabel as nib
+        from clickpet.lean_nibabel import nibabel as nib
 
         las = nib.orientations.axcodes2ornt("LAS")
         there = nib.orientations.ornt_transform(las, nib.orientations.io_orientation(affine))

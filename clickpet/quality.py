@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 
 from clickpet.errors import InputError
 from clickpet.images import read_image
 from clickpet.images import spacing_mm as spacing_of
+from clickpet.lean_nibabel import nibabel as nib
 
 #: Defaults of the config section `quality`. Pairs are the lowest and highest value that raise no finding.
 THRESHOLDS = {

@@ -7,14 +7,17 @@ FNV that of the true components that touch no predicted voxel.
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from clickpet.errors import InputError
 from clickpet.images import Image, grid_text, same_grid, voxel_volume_ml
 from clickpet.lesion_table import measure_lesions, measure_study
 from clickpet.runs import LESION_CONNECTIVITY, find_runs, join_runs, memory_axes, sum_runs, voxels_shared
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: What `score_masks` returns, in this order.
 SCORES = (
