@@ -24,6 +24,10 @@ min_version("9.27")
 configfile: "config/config.yaml"
 
 
+# only with --sdm apptainer; made from envs/clickpet.def
+container: "envs/clickpet.sif"
+
+
 include: "rules/common.smk"
 include: "rules/groups.smk"
 include: "rules/phantom.smk"

@@ -123,7 +123,7 @@ def _read_errors(lines: list[str], logs_of: dict[str, str]):
     if number:
         jobs.append((number, rule, logs))
     slurm = [logs_of[external]] if external in logs_of else []
-    return [(number, Failure(rule, logs + slurm, message)) for number, rule, logs in jobs]
+    return [(number, Failure(rule, list(dict.fromkeys(logs + slurm)), message)) for number, rule, logs in jobs]
 
 
 def trainings(folder: str | Path, queue: list[QueuedJob]) -> list[Training]:
@@ -256,8 +256,11 @@ def _queue(queue: list[QueuedJob], run: RunLog | None) -> str:
 def _failures(run: RunLog | None, folder: Path) -> str:
     lines = []
     for failure in run.failures if run else []:
-        times = f" ({failure.times} times)" if failure.times > 1 else ""
-        lines.append(f"  {failure.rule}{times}: {', '.join(failure.logs) or failure.message}")
+        state = re.search(r"SLURM status is: '(\w+)'", failure.message)
+        remarks = [f"SLURM: {state[1]}"] if state else []
+        remarks += [f"{failure.times} times"] if failure.times > 1 else []
+        remark = f" ({', '.join(remarks)})" if remarks else ""
+        lines.append(f"  {failure.rule}{remark}: {', '.join(failure.logs) or failure.message}")
         lines += [f"    {line}" for line in filter(None, (_last_line(folder / log) for log in failure.logs[:1]))]
     return "\n".join(["Failed, and not yet mended", *lines]) if lines else ""
 

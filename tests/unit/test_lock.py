@@ -27,6 +27,21 @@ def test_the_light_environment_is_part_of_the_lock():
     assert not any(pin.startswith(("torch==", "nnunetv2==")) for pin in pins("core.yaml"))
 
 
+def test_the_container_is_built_from_the_lock_and_nothing_else():
+    recipe = (ROOT / "envs" / "clickpet.def").read_text()
+    installs = [line.split() for line in recipe.splitlines() if "pip install" in line]
+    assert installs == [
+        ["pip", "install", "--no-cache-dir", "--no-deps", "--requirement", "/opt/clickpet/requirements.lock"]
+    ]
+    assert "requirements.lock /opt/clickpet/requirements.lock" in recipe
+    python = yaml.safe_load((ROOT / "envs" / "deep.yaml").read_text())["dependencies"][0].split("=")[1]
+    assert f"From: python:{python}-" in recipe
+
+
+def test_the_workflow_asks_for_that_container():
+    assert 'container: "envs/clickpet.sif"' in (ROOT / "Snakefile").read_text()
+
+
 def test_every_package_is_pinned_once():
     assert all(re.fullmatch(r"[A-Za-z0-9_.-]+==[0-9][A-Za-z0-9.]*", pin) for pin in lock())
     names = [pin.split("==")[0].lower() for pin in lock()]

@@ -139,6 +139,7 @@ def test_the_report_shows_what_a_person_needs(folder):
     assert "4/10" in text
     assert "6 h 0 min" in text
     assert "clickpet: error: the disk is full" in text
+    assert "train_lesion_fold (SLURM: CANCELLED): logs/train_lesion_fold/fdg/0.log" in text
     assert "import_case        0/2" in text
 
 
