@@ -324,8 +324,9 @@ def majority(probabilities: Sequence[float]) -> str:
 
 def save_discriminator(path: str | Path, weights: dict[str, torch.Tensor]) -> None:
     """Write a state dict, whole or not at all."""
-    with replacing(path) as temporary:
-        torch.save(weights, temporary)
+    # an open file, because torch writes a file's name into it
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        torch.save(weights, file)
 
 
 def load_discriminator(path: str | Path) -> dict[str, torch.Tensor]:
