@@ -63,6 +63,7 @@ rule train:
     input:
         expand("results/models/tracer/fold_{fold}/checkpoint.pth", fold=FOLDS if len(TRAINED) > 1 else []),
         expand("results/models/{tracer}/fold_{fold}/checkpoint_final.pth", tracer=TRAINED, fold=FOLDS),
+        "results/models/settings.json" if TRAINED else [],
 
 
 rule evaluate:

@@ -6,7 +6,7 @@ import typer
 from typer.core import TyperGroup
 
 from clickpet import __version__
-from clickpet.commands import cohort, compare, export, status, weights
+from clickpet.commands import cohort, compare, export, predict, status, weights
 from clickpet.errors import InputError
 
 
@@ -30,6 +30,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(cohort.app, name="cohort")
+app.command(name="predict")(predict.predict)
 app.command(name="fetch-weights")(weights.fetch_weights)
 app.command(name="status")(status.status)
 app.command(name="compare")(compare.compare)

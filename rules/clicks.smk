@@ -42,7 +42,7 @@ rule draw_heatmap:
         mem_mb=4000,
         runtime=20,
     params:
-        options=config["heatmap"],
+        options=heatmap_of,
         code=code("heatmap", "clicks"),
     script:
         "../scripts/draw_heatmap.py"

@@ -8,6 +8,7 @@ from clickpet.cohort import FILES, TRACERS, read_cohort
 from clickpet.config import ConfigError, resolve
 from clickpet.errors import InputError
 from clickpet.files import content_hash
+from clickpet.model_settings import read_settings
 from clickpet.slurm_queue import refuse_orphans
 
 
@@ -23,6 +24,22 @@ def load_cohort(path):
         return read_cohort(path)
     except InputError as error:
         sys.exit(f"cohort: {error}")
+
+
+def load_models(config, studies):
+    """Settings of the models in predict.models, fit for every row with split predict; None without them."""
+    if not config["predict"]["models"]:
+        return None
+    try:
+        models = read_settings(config["predict"]["models"])
+        for study in studies.values():
+            if study.split == "predict":
+                models.check_study(study.tracer)
+    except InputError as error:
+        sys.exit(f"config: predict.models: {error}")
+    if models.heatmap is None or models.mip is None:
+        print(f"warning: {models.folder} has no settings.json: taking the config's heatmap and MIPs", file=sys.stderr)
+    return models
 
 
 def stop_if_orphans_run():
@@ -55,21 +72,33 @@ def slugs(*splits, tracer=None):
     ]
 
 
+def is_imported(case):
+    """True for new patients if the config names models for them."""
+    return STUDIES[case].split == "predict" and IMPORTED is not None
+
+
 def models_of(case):
-    """Folder of the models that segment a case: imported ones for new patients if the config names them."""
-    if STUDIES[case].split == "predict" and config["predict"]["models"]:
-        return config["predict"]["models"]
-    return "results/models"
+    """Folder of the models that segment a case."""
+    return config["predict"]["models"] if is_imported(case) else "results/models"
+
+
+def heatmap_of(wildcards):
+    """Heatmaps as the models of a case know them from their training."""
+    return is_imported(wildcards.case) and IMPORTED.heatmap or config["heatmap"]
+
+
+def mip_of(wildcards):
+    """MIPs as the discriminator of a case knows them from its training."""
+    return is_imported(wildcards.case) and IMPORTED.mip or MIP_OPTIONS
 
 
 def lesion_models(wildcards):
     """Checkpoints that may be needed for a case; its tracer is known only when the job runs."""
-    return expand(
-        "{models}/{tracer}/fold_{fold}/checkpoint_final.pth",
-        models=models_of(wildcards.case),
-        tracer=tracers_for(wildcards.case),
-        fold=folds_for(wildcards.case),
-    )
+    return [
+        f"{models_of(wildcards.case)}/{tracer}/fold_{fold}/checkpoint_final.pth"
+        for tracer in tracers_for(wildcards.case)
+        for fold in folds_for(wildcards.case, tracer)
+    ]
 
 
 def plans_of_models(wildcards):
@@ -88,18 +117,24 @@ def tracer_models(wildcards):
     return expand(
         "{models}/tracer/fold_{fold}/checkpoint.pth",
         models=models_of(wildcards.case),
-        fold=folds_for(wildcards.case),
+        fold=folds_for(wildcards.case, "tracer"),
     )
 
 
 def tracers_for(case):
     """Tracers that the models of a case know."""
-    return MODEL_TRACERS if models_of(case) != "results/models" else TRAINED
+    return IMPORTED.tracers if is_imported(case) else TRAINED
 
 
-def folds_for(case):
-    """A train case is never shown to a model that was trained on all."""
+def folds_for(case, model):
+    """Folds of a model (fdg, psma, tracer) that may see a case: never a train case one that was trained on all."""
+    if is_imported(case):
+        return IMPORTED.folds.get(model, [])
     return NUMBERED_FOLDS if STUDIES[case].split == "train" else FOLDS
+
+
+def lesion_folds_for(wildcards):
+    return {tracer: folds_for(wildcards.case, tracer) for tracer in tracers_for(wildcards.case)}
 
 
 def given_tracer(wildcards):
@@ -167,13 +202,14 @@ if config["organs"]["provider"] == "totalsegmentator" and TRAIN:
     FINDINGS.append("results/organ_quality.tsv")
 INTERACTIVE = config["report"]["interactive"]
 CLICK_STEPS = config["evaluate"]["click_steps"]
+MIP_OPTIONS = {"spacing_mm": config["tracer"]["spacing_mm"], "size": config["tracer"]["size"], "compat": "paper"}
 PREDICT_OPTIONS = {key: value for key, value in config["predict"].items() if key != "models"}
 BLOCKS = [".b2nd", "_seg.b2nd"]
 PREPROCESSED = [*BLOCKS, ".pkl"]
 TRAINED = [tracer for tracer in TRACERS if slugs("train", tracer=tracer)]
-# imported models may know both tracers or one: what lies in their folder is what there is
-IMPORTED = config["predict"]["models"]
-MODEL_TRACERS = [t for t in TRACERS if os.path.exists(f"{IMPORTED}/{t}/plans.json")] if IMPORTED else TRAINED
+IMPORTED = load_models(config, STUDIES)
+# the models that new patients get, {tracer: folds}
+NEW_MODELS = {t: IMPORTED.folds[t] for t in IMPORTED.tracers} if IMPORTED else {t: FOLDS for t in TRAINED}
 
 
 wildcard_constraints:

@@ -28,7 +28,7 @@ rule predict_case:
     params:
         slug="{case}",
         split=lambda wildcards: study(wildcards).split,
-        folds=lambda wildcards: folds_for(wildcards.case),
+        folds=lesion_folds_for,
         models_folder=lambda wildcards: models_of(wildcards.case),
         predict=PREDICT_OPTIONS,
         code=code(*PREDICT_CODE),
@@ -62,7 +62,7 @@ rule predict_interactive:
     params:
         slug="{case}",
         split=lambda wildcards: study(wildcards).split,
-        folds=lambda wildcards: folds_for(wildcards.case),
+        folds=lesion_folds_for,
         models_folder=lambda wildcards: models_of(wildcards.case),
         predict=PREDICT_OPTIONS,
         heatmap=config["heatmap"],
@@ -75,17 +75,11 @@ rule predict_interactive:
 rule calibrate:
     """Time this machine's forward passes, for predict.mirroring: budget."""
     input:
-        plans=expand(
-            "{models}/{tracer}/plans.json",
-            models=config["predict"]["models"] or "results/models",
-            tracer=MODEL_TRACERS,
-        ),
-        models=expand(
-            "{models}/{tracer}/fold_{fold}/checkpoint_final.pth",
-            models=config["predict"]["models"] or "results/models",
-            tracer=MODEL_TRACERS,
-            fold=FOLDS[0],
-        ),
+        plans=[f"{config['predict']['models'] or 'results/models'}/{tracer}/plans.json" for tracer in NEW_MODELS],
+        models=[
+            f"{config['predict']['models'] or 'results/models'}/{tracer}/fold_{folds[0]}/checkpoint_final.pth"
+            for tracer, folds in NEW_MODELS.items()
+        ],
     output:
         calibration="results/calibration.json",
         table="results/calibration.tsv",

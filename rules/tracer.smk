@@ -18,8 +18,7 @@ rule render_mip:
         mem_mb=6000,
         runtime=20,
     params:
-        spacing_mm=config["tracer"]["spacing_mm"],
-        size=config["tracer"]["size"],
+        options=mip_of,
         code=code("mip"),
     script:
         "../scripts/render_mip.py"
@@ -90,7 +89,7 @@ rule find_tracer:
         runtime=10,
     params:
         slug="{case}",
-        folds=lambda wildcards: folds_for(wildcards.case),
+        folds=lambda wildcards: folds_for(wildcards.case, "tracer"),
         given=given_tracer,
         only=lambda wildcards: tracers_for(wildcards.case)[0] if len(tracers_for(wildcards.case)) == 1 else "",
         out_of_fold=lambda wildcards: study(wildcards).split == "train",

@@ -153,3 +153,26 @@ rule train_lesion_fold:
         code=code("trainer", "training", "augmentation", "network", "pretrained"),
     script:
         "../scripts/train_lesion_fold.py"
+
+
+rule record_settings:
+    """What must be told with the models: their folds, and the heatmaps and MIPs that they were trained with."""
+    input:
+        expand("results/models/{tracer}/fold_{fold}/checkpoint_final.pth", tracer=TRAINED, fold=FOLDS),
+        expand("results/models/tracer/fold_{fold}/checkpoint.pth", fold=FOLDS if len(TRAINED) > 1 else []),
+    output:
+        settings="results/models/settings.json",
+    log:
+        "logs/record_settings.log",
+    benchmark:
+        "benchmarks/record_settings/all.tsv"
+    localrule: True
+    conda:
+        "../envs/core.yaml"
+    params:
+        folds={**{tracer: FOLDS for tracer in TRAINED}, "tracer": FOLDS if len(TRAINED) > 1 else []},
+        heatmap=config["heatmap"],
+        mip=MIP_OPTIONS,
+        code=code("model_settings"),
+    script:
+        "../scripts/record_settings.py"

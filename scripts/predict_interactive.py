@@ -24,7 +24,7 @@ def main(job):
         predictions = predict_scan(
             read_inputs,
             f"{job.params.models_folder}/{tracer}",
-            member_folds(job.params.slug, job.params.split, job.params.folds, case_folds),
+            member_folds(job.params.slug, job.params.split, job.params.folds[tracer], case_folds),
             **job.params.predict,
             calibration=read_json(calibration)[tracer] if calibration else None,
         )

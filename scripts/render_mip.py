@@ -12,11 +12,14 @@ def main(job):
         from clickpet.mip import render_mip, save_mip_png
 
         suv = read_image(job.input.suv)
-        options = {"spacing_out_mm": job.params.spacing_mm, "size": job.params.size}
-        coronal = render_mip(suv.array, suv.affine, **options)
-        sagittal = render_mip(suv.array, suv.affine, axis="sagittal", **options)
+        compat = job.params.options["compat"]
+        options = {"spacing_out_mm": job.params.options["spacing_mm"], "size": job.params.options["size"]}
+        coronal, sagittal = (
+            render_mip(suv.array, suv.affine, axis=axis, **options) for axis in ("coronal", "sagittal")
+        )
+        seen = coronal if compat == "paper" else render_mip(suv.array, suv.affine, compat=compat, **options)
         with replacing(job.output.mip) as temporary, open(temporary, "wb") as file:
-            np.save(file, coronal)
+            np.save(file, seen)
         save_mip_png(job.output.picture, coronal, sagittal)
 
 

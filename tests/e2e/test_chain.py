@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from chain import Run, choose_rows
@@ -65,6 +68,20 @@ def test_the_new_patient_gets_a_mask_and_a_lesion_table(run):
     (row,) = (row for row in run.rows("cohort.tsv") if row["split"] == "predict")
     assert (run.case(row["slug"]) / "lesion_table.csv").is_file()
     assert not (run.case(row["slug"]) / "truth.nii.gz").exists()
+
+
+def test_the_command_gives_one_patient_what_the_workflow_gives(run, tmp_path):
+    (row,) = (row for row in run.rows("cohort.tsv") if row["split"] == "predict")
+    options = tmp_path / "options.yaml"
+    options.write_text("predict: {tile_step: 0.8, voxel_limits: [1, 2, 3]}\n")  # as config/demo.yaml has them
+    command = [Path(sys.executable).with_name("clickpet"), "predict", "--cores", "1", "--config", options]
+    command += ["--models", run.folder / "results" / "models", "--out", tmp_path / "out", "--case", row["case"]]
+    for name in ("ct", "pet", "clicks"):
+        command += [f"--{name}", run.folder / row[name]]
+    done = subprocess.run([str(part) for part in command], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for end, file in ((".nii.gz", "lesions.nii.gz"), ("_lesions.csv", "lesion_table.csv")):
+        assert (tmp_path / "out" / f"{row['case']}{end}").read_bytes() == (run.case(row["slug"]) / file).read_bytes()
 
 
 def test_a_second_call_does_nothing(run):
