@@ -26,7 +26,7 @@ test: install
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 bench: install
-	$(BIN)/python tests/bench
+	$(BIN)/python tests/bench --write docs/benchmarks.md
 
 lint: install
 	$(BIN)/ruff check .

@@ -101,8 +101,10 @@ def predict_scan(
     `calibration`, a table of `clickpet.calibrate`).  device : None takes a GPU if there is one.
     depth : further options of `LesionEnsemble.predict`: tile_step, body_box, fold_average, disagreement, stock.
 
-    Besides those of `Prediction`, details hold "mirroring", "expected_s" (None without a calibration),
-    "time_limit_s", "device", "peak_memory_mb", and in "seconds" also "load" (models and inputs) and "total".
+    Besides those of `Prediction`, details hold "mirroring", "expected_axes" (what the rule gives; "mirror_axes" leaves
+    out those that training did not mirror), "expected_s" (None without a calibration), "time_limit_s", "fits" (in
+    budget mode: whether "expected_s" is within the limit; a case that does not fit is run without mirroring), "device",
+    "peak_memory_mb", and in "seconds" also "load" (models and inputs) and "total".
     """
     start = time.perf_counter()
     device = device or best_device()
@@ -114,19 +116,37 @@ def predict_scan(
     axes, expected_s = _depth_planner(ensemble, mirroring, voxel_limits, time_limit_s, calibration)
     for prediction in ensemble.predict_steps(scan.ct, scan.suv, heatmaps, scan.affine, mirror_axes=axes, **depth):
         done = prediction.details
+        workload = Workload(done["voxels"], done["tiles"], len(members))
+        expected = expected_s(workload, len(done["mirror_axes"]))
         done.update(
             mirroring=mirroring,
-            expected_s=expected_s(Workload(done["voxels"], done["tiles"], len(members)), len(done["mirror_axes"])),
+            expected_axes=list(axes(workload)),
+            expected_s=expected,
             time_limit_s=time_limit_s,
+            fits=expected <= time_limit_s if mirroring == "budget" else None,
             device=device,
             peak_memory_mb=peak_memory_mb(),
         )
         done["seconds"].update(load=load_s, total=time.perf_counter() - start)
-        print(
-            f"{done['forward_passes']} forward passes ({done['tiles']} tiles, axes {done['mirror_axes']}, "
-            f"{len(members)} networks) in {done['seconds']['total']:.1f} s, expected {done['expected_s']}"
-        )
+        print(cost_text(done))
         yield prediction
+
+
+def cost_text(details: dict) -> str:
+    """What a prediction took, what was expected of it and, in budget mode, what it was allowed: a line or two."""
+    work = (
+        f"{details['forward_passes']} forward passes ({details['tiles']} tiles, axes {details['mirror_axes']}, "
+        f"{len(details['members'])} networks) in {details['seconds']['total']:.1f} s"
+    )
+    if details["expected_s"] is None:
+        return work
+    work += f", expected {details['expected_s']:.1f} s"
+    if details["mirroring"] != "budget":
+        return work
+    work += f", allowed {details['time_limit_s']:g} s"
+    if not details["fits"]:
+        work += "\nwarning: even without mirroring it was not expected to fit the time limit"
+    return work
 
 
 def _depth_planner(ensemble, mirroring, voxel_limits, time_limit_s, calibration):

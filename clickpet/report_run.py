@@ -41,6 +41,10 @@ def prediction_section(run: RunResults) -> Section:
     if odd and run.config["predict"]["mirroring"] == "voxels":
         text = f"{len(odd)} studies were mirrored over other axes than the rule says: "
         blocks.append(Text(text + ", ".join(run.names.get(slug, slug) for slug in odd), "warning"))
+    over = [run.names.get(slug, slug) for slug, record in records.items() if record.get("fits") is False]
+    if over:
+        text = f"{len(over)} studies were not expected to fit the time limit even without mirroring, which they got: "
+        blocks.append(Text(text + ", ".join(over), "warning"))
     disagreements = [record["disagreement"] for record in records.values() if record.get("disagreement") is not None]
     if disagreements:
         blocks.append(

@@ -2,7 +2,8 @@
 
 Runs `rows()` of every bench_NAME.py beside this file and prints a Markdown table for each. With
 `--write` the tables go into the given page, one section per bench file; sections of bench files that
-did not run are kept. Exit code 1 if a promised ratio or memory limit was missed.
+did not run are kept. A row whose data are not there says so and counts as neither met nor missed. Exit code 1 if a
+promised ratio or memory limit was missed.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import re
 import sys
 from pathlib import Path
 
+#: Keys of a row that hold a goal, and those of the values that are held against them.
+PROMISES = {"goal": "ratio", "memory_goal": "memory"}
 FOLDER = Path(__file__).resolve().parent
 sys.path[:0] = [str(FOLDER), str(FOLDER.parents[1])]
 
@@ -20,13 +23,15 @@ HEAD = """# Benchmarks
 
 Each step of the method against a plain reference (its definition, written straightforwardly) in the
 same run. Seconds are the best of several calls. Memory is the peak resident memory that the call
-needed beyond its inputs, results included, as a multiple of its largest input array. This page is
-written by
+needed beyond its inputs, results included, as a multiple of its largest input array; its limit is in
+brackets. "Met" is about both, the ratio and the memory. This page is written by
 
     make bench
+
+and one section of it by the command under its table. The command ends with an error if a goal is missed.
 """
-COLUMNS = """| step | reference s | ours s | ratio | goal | extra memory / largest input | |
-|---|--:|--:|--:|--:|--:|---|"""
+COLUMNS = """| step | reference s | ours s | ratio | goal | extra memory / largest input | met | |
+|---|--:|--:|--:|--:|--:|---|---|"""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -69,10 +74,15 @@ def table_line(row: dict) -> str:
     if row.get("memory_goal") is not None:
         memory += f" (≤ {_number(row['memory_goal'])})"
     goal = "-" if row.get("goal") is None else f"≥ {_number(row['goal'])}"
-    note = row.get("note", "") if meets_goals(row) else f"**missed** {row.get('note', '')}".strip()
     ratio = "-" if row.get("ratio") is None else f"{_number(row['ratio'])}x"
-    cells = [row["name"], _number(row.get("reference_s")), _number(row.get("ours_s")), ratio, goal, memory, note]
-    return f"| {' | '.join(cells)} |"
+    met = "-" if not promises(row) else "yes" if meets_goals(row) else "**no**"
+    seconds = [_number(row.get("reference_s")), _number(row.get("ours_s"))]
+    return f"| {' | '.join([row['name'], *seconds, ratio, goal, memory, met, row.get('note', '')])} |"
+
+
+def promises(row: dict) -> bool:
+    """True if the row holds a measurement that a goal belongs to."""
+    return any(row.get(goal) is not None and row.get(value) is not None for goal, value in PROMISES.items())
 
 
 def _number(value: float | None) -> str:
@@ -89,7 +99,8 @@ def section(name: str, doc: str, lines: list[str]) -> str:
 
     title, _, rest = doc.strip().partition("\n")
     body = "\n".join([COLUMNS, *lines])
-    parts = [f"## {title.rstrip('.')}", rest.strip(), body, f"Measured on {machine()}."]
+    command = f"`.venv/bin/python tests/bench --only {name} --write docs/benchmarks.md`"
+    parts = [f"## {title.rstrip('.')}", rest.strip(), body, f"Measured on {machine()}, by {command}."]
     text = "\n\n".join(part for part in parts if part)
     return f"<!-- bench {name} -->\n{text}\n<!-- end {name} -->"
 

@@ -115,7 +115,18 @@ def heatmap_of_all_steps(suv, clicks):
         for _, drawn in heatmap_steps(suv, clicks, range(11)):
             del drawn  # kept by nobody, as after writing it
 
-    return compare("heatmaps of the steps 0..10", None, every_step, largest_input=suv.nbytes)
+    def one_by_one():
+        for k in range(11):
+            draw_heatmap(suv, clicks.first(k))
+
+    return compare(
+        "heatmaps of the steps 0..10",
+        one_by_one,
+        every_step,
+        goal=1,
+        largest_input=suv.nbytes,
+        note="reference: our heatmap anew for each step",
+    )
 
 
 def click_simulation(truth, suv):
@@ -198,13 +209,19 @@ def organ_look_up():
 
 
 def whole_study(suv, truth, clicks):
-    """What is left beside reading the PET and writing the mask."""
+    """What is left beside reading the PET and writing the mask: all that the workflow computes from them.
+
+    SUVs are rounded to 15 bits, as a scanner's are: such a file is smaller and faster to read.
+    """
+    step = suv.max() / 2**15
+    suv = np.round(suv / step) * step
     predicted = np.asfortranarray(truth * (np.random.default_rng(1).random(SHAPE[::-1], np.float32).T > 0.1))
 
     def method():
         simulate_clicks(truth, suv, budget=BUDGET)
         draw_heatmap(suv, clicks)
         render_mip(suv, AFFINE)
+        render_mip(suv, AFFINE, axis="sagittal")
         lesions = drop_faint_specks(predicted, suv)
         score_masks(lesions, truth, voxel_volume_ml=VOXEL_ML)
 
@@ -217,11 +234,12 @@ def whole_study(suv, truth, clicks):
             write_image(mask, truth, AFFINE)
 
         return compare(
-            "clicks, heatmap, projection, specks and scores of a study",
+            "clicks, heatmap, both projections, specks and scores of a study",
             files,
             method,
             goal=0.5,
             largest_input=suv.nbytes,
-            memory_goal=None,
-            note="reference: reading its PET and writing its mask; promised: less than twice that",
+            reference_repeats=3,
+            repeats=3,
+            note="reference: reading its PET and writing its mask; promised: ours takes less than twice that",
         )

@@ -117,6 +117,7 @@ def lesion_table(predicted, suv):
         f"lesion table with SUVpeak, {count:,} components",
         lambda: plain_measures(labels, suv, sample),
         lambda: measure_lesions(predicted, suv, AFFINE),
+        goal=100,
         largest_input=suv.nbytes,
         reference_scale=count / SAMPLE,
         note=f"reference: {SAMPLE} of {count:,} components timed",
@@ -148,6 +149,7 @@ def intervals():
         "confidence interval over patients, 1,611 studies, 2,000 repeats",
         lambda: plain_interval(values, patients, 100),
         lambda: bootstrap_mean(values, patients, repeats=2000, seed=0),
+        goal=10,
         reference_scale=20,
         note="reference: 100 of 2,000 repeats timed",
     )

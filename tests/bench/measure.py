@@ -61,6 +61,11 @@ def compare(
     }
 
 
+def skipped(name: str, reason: str) -> dict:
+    """The row of what could not be measured, with the reason."""
+    return {**dict.fromkeys(ROW), "name": name, "note": f"skipped: {reason}"}
+
+
 def best_seconds(call: Callable[[], object], *, repeats: int = 5) -> float:
     """Wall-clock seconds of the fastest of `repeats` calls."""
     best = float("inf")
@@ -140,4 +145,5 @@ def machine() -> str:
     except (OSError, StopIteration):
         pass
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{model}, {cores} cores, Python {platform.python_version()}, numpy {np.__version__}"
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return f"{model}, {cores} cores, {memory:.0f} GB, Python {platform.python_version()}, numpy {np.__version__}"

@@ -80,15 +80,20 @@ def calibration(pass_s):
     }
 
 
-@pytest.mark.parametrize(("limit_s", "axes"), [(1000, [0, 1, 2]), (90, [1, 2]), (34, [2]), (3, [])])
-def test_budget_takes_what_fits(folder, files, limit_s, axes):
+@pytest.mark.parametrize(("limit_s", "axes"), [(1000, [0, 1, 2]), (90, [1, 2]), (34, [2]), (17, []), (3, [])])
+def test_budget_takes_what_fits_and_says_what_does_not(folder, files, capsys, limit_s, axes):
     budget = {"mirroring": "budget", "time_limit_s": limit_s, "calibration": calibration(1.0)}
     prediction = next(predict_scan(inputs(files), folder, [0, 1], device="cpu", body_box=False, **budget))
     details = prediction.details
     assert details["tiles"] == 8
     assert details["mirror_axes"] == axes
     assert details["expected_s"] == 1 + 8 * 2 * 2 ** len(axes)
+    assert details["expected_axes"] == axes
     assert details["time_limit_s"] == limit_s
+    assert details["fits"] is (limit_s >= 17)
+    said = capsys.readouterr().out
+    assert f"expected {details['expected_s']:.1f} s, allowed {limit_s} s" in said
+    assert ("not expected to fit" in said) is (limit_s < 17)
 
 
 def test_budget_needs_a_calibration_of_this_model(folder, files):

@@ -216,6 +216,23 @@ def test_other_axes_than_the_rule_says_are_pointed_out(tmp_path):
     assert "mirrored over other axes than the rule says: " + " ".join(HARD_NAMES[0].split()) in page.words
 
 
+def test_budget_mode_tells_plan_time_and_what_cannot_fit(tmp_path):
+    made = make_results(tmp_path, studies=3)
+    made.config["predict"].update(mirroring="budget", time_limit_s=60)
+    plans = [([0, 1, 2], 55.4), ([2], 59.2), ([], 61.7)]
+    for slug, (axes, expected_s) in zip(made.cases, plans, strict=False):
+        path = made.path("results", "cases", slug, "prediction.json")
+        budget = {"mirroring": "budget", "time_limit_s": 60, "expected_s": expected_s, "fits": expected_s <= 60}
+        depth = {"expected_axes": axes, "mirror_axes": axes}
+        path.write_text(json.dumps({**json.loads(path.read_text()), **budget, **depth}))
+    page = Page(write_report(made, figures=False).read_text(encoding="utf-8"))
+    rows = {row[0]: row for row in page.tables["predictions"][1:]}
+    told = [rows[name][3:5] + rows[name][7:8] for name in made.names[:3]]
+    assert told == [["z, y, x", "z, y, x", "55.4"], ["x", "x", "59.2"], ["none", "none", "61.7"]]
+    warning = "1 studies were not expected to fit the time limit even without mirroring, which they got: "
+    assert warning + " ".join(made.names[2].split()) in page.words
+
+
 def test_expected_axes_follow_the_limits():
     limits = {"mirroring": "voxels", "voxel_limits": [18e6, 39e6, 90e6]}
     for voxels in (17_999_999, 18_000_000, 39_000_000, 90_000_000):
