@@ -6,7 +6,7 @@ import typer
 from typer.core import TyperGroup
 
 from clickpet import __version__
-from clickpet.commands import cohort, compare, export, predict, status, weights
+from clickpet.commands import cohort, compare, export, models, predict, rank, status, weights
 from clickpet.errors import InputError
 
 
@@ -31,9 +31,12 @@ app = typer.Typer(
 )
 app.add_typer(cohort.app, name="cohort")
 app.command(name="predict")(predict.predict)
+app.command(name="import-model")(models.import_model)
+app.command(name="export-model")(models.export_model)
 app.command(name="fetch-weights")(weights.fetch_weights)
 app.command(name="status")(status.status)
 app.command(name="compare")(compare.compare)
+app.command(name="rank")(rank.rank)
 app.command(name="export")(export.export)
 
 

@@ -11,11 +11,25 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError, best_match
 
+from clickpet.errors import InputError
+
 SCHEMA = Path(__file__).parents[1] / "config" / "schemas" / "config.schema.yaml"
 
 
 class ConfigError(ValueError):
     """A config that cannot be used; the message has a line for every mistake."""
+
+
+def read_config(path: str | Path) -> dict:
+    """The keys that a YAML file of a user holds, unchecked. Raises InputError if it is no table of keys."""
+    path = Path(path)
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"cannot be read ({' '.join(str(error).split())[:160]})", where=path) from error
+    if not isinstance(config, dict):
+        raise InputError("holds no config keys", where=path, mend="write key: value lines")
+    return config
 
 
 @cache

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from clickpet.discriminator import TracerNet, save_discriminator
@@ -23,7 +25,9 @@ from clickpet.model_folder import (
     network_weights,
     read_model_folder,
 )
+from clickpet.network_grid import NetworkGrid, NetworkInput
 from clickpet.planning import dataset_json
+from clickpet.pretrained import start_from
 
 PLAIN_NETWORK = "dynamic_network_architectures.architectures.unet.ResidualEncoderUNet"
 DUAL_NETWORK = "clickpet.network.DualHeadResidualEncoderUNet"
@@ -50,17 +54,42 @@ def import_lesion_model(source: str | Path, target: str | Path, *, folds: Sequen
     files = {fold: _checkpoint_file(source, fold) for fold in folds}
     given = {fold: load_checkpoint(file) for fold, file in files.items()}
     weights = {fold: network_weights(checkpoint, where=files[fold]) for fold, checkpoint in given.items()}
-    model = _as_lesion_model(source, given[folds[0]], weights[folds[0]])
+    with _sound_plans(source):
+        model = _as_lesion_model(source, given[folds[0]], weights[folds[0]])
+        network = build_network(model, device="meta")
+        _prepare_a_volume(model)
     report = {"source": str(source), "network": model.configuration.network_arch_class_name, "folds": {}}
     fitted = {}
     for fold in folds:
-        fitted[fold], keys = fit_weights(build_network(model, device="meta"), weights[fold], where=files[fold])
+        fitted[fold], keys = fit_weights(network, weights[fold], where=files[fold])
         report["folds"][str(fold)] = {"file": files[fold].name, **keys}
     write_json(target / "plans.json", model.plans.plans)
     write_json(target / "dataset.json", model.dataset)
     for fold, tensors in fitted.items():
         save_checkpoint(target, model, fold, tensors, axes=mirroring_axes(given[fold]))
     return report
+
+
+@contextmanager
+def _sound_plans(source: Path) -> Iterator[None]:
+    """InputError for whatever plans that lack something, or hold something odd, make nnU-Net stumble over."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RuntimeError, AssertionError) as error:
+        raise InputError(
+            f"cannot be used ({type(error).__name__}: {' '.join(str(error).split())[:120]})",
+            where=source / "plans.json",
+            mend="copy it again from where the model was trained",
+        ) from error
+
+
+def _prepare_a_volume(model: ModelFolder) -> None:
+    """Normalise and resample a few voxels, so that plans which cannot do that are found now."""
+    blank = np.zeros((5, 6, 7), np.float32)
+    grid = NetworkGrid(model, blank.shape, np.diag([2.0, 3.0, 4.0, 1.0]), tuple(slice(0, n) for n in blank.shape))
+    NetworkInput(grid, [blank] * model.n_channels, grid.whole).read(grid.whole)
 
 
 def _checkpoint_file(source: Path, fold: int | str) -> Path:
@@ -77,36 +106,47 @@ def _checkpoint_file(source: Path, fold: int | str) -> Path:
 
 def _as_lesion_model(source: Path, checkpoint: dict, weights: Mapping[str, torch.Tensor]) -> ModelFolder:
     """The released plans in this project's form: one configuration, its network by head, labels lesion-only."""
-    from dynamic_network_architectures.architectures.unet import ResidualEncoderUNet
-
-    name = (checkpoint.get("init_args") or {}).get("configuration", CONFIGURATION)
-    released = read_model_folder(source, configuration=name, two_labels=False)
-    configuration = deepcopy(released.configuration.configuration)
-    configuration.pop("inherits_from", None)
-    if not str(configuration["architecture"]["network_class_name"]).endswith("ResidualEncoderUNet"):
-        raise InputError(
-            f"is a {configuration['architecture']['network_class_name']}, not a ResidualEncoderUNet",
-            where=source / "plans.json",
-        )
-    organs = [tensor for key, tensor in weights.items() if key.startswith(ORGAN_HEAD)]
-    architecture = configuration["architecture"]
-    architecture["network_class_name"] = DUAL_NETWORK if organs else PLAIN_NETWORK
-    known = inspect.signature(ResidualEncoderUNet).parameters
-    architecture["arch_kwargs"] = {key: value for key, value in architecture["arch_kwargs"].items() if key in known}
-    if organs:
-        architecture["arch_kwargs"]["organ_classes"] = len(organs[0])
+    released = _released(source, checkpoint)
     if released.n_channels != 3:
         raise InputError(
             f"takes {released.n_channels} channels, not CT, PET and clicks",
             where=source,
-            mend="a model of CT and PET can be a pretrained start: give a checkpoint of it as train.pretrained",
+            mend="a model of CT and PET can be a pretrained start: `clickpet import-model pretrained` makes a file "
+            "for train.pretrained of it",
         )
-    dataset = {
-        **dataset_json(0),
-        "channel_names": released.dataset.get("channel_names", dataset_json(0)["channel_names"]),
-    }
+    channels = released.dataset.get("channel_names", dataset_json(0)["channel_names"])
+    organs = [tensor for key, tensor in weights.items() if key.startswith(ORGAN_HEAD)]
+    return _with_network(released, {**dataset_json(0), "channel_names": channels}, len(organs[0]) if organs else 0)
+
+
+def _as_starting_model(source: Path, checkpoint: dict) -> ModelFolder:
+    """As a model of three channels and one head would be that starts from a released one of fewer channels."""
+    return _with_network(_released(source, checkpoint), dataset_json(0), 0)
+
+
+def _released(source: Path, checkpoint: dict) -> ModelFolder:
+    args = checkpoint.get("init_args")
+    name = args.get("configuration", CONFIGURATION) if isinstance(args, dict) else CONFIGURATION
+    return read_model_folder(source, configuration=name, two_labels=False)
+
+
+def _with_network(released: ModelFolder, dataset: dict, organ_classes: int) -> ModelFolder:
+    from dynamic_network_architectures.architectures.unet import ResidualEncoderUNet
+
+    configuration = deepcopy(released.configuration.configuration)
+    configuration.pop("inherits_from", None)
+    architecture = configuration["architecture"]
+    name = str(architecture.get("network_class_name"))
+    if not name.endswith("ResidualEncoderUNet"):
+        raise InputError(f"is a {name}, not a ResidualEncoderUNet", where=released.path / "plans.json")
+    known = inspect.signature(ResidualEncoderUNet).parameters
+    arch_kwargs = {key: value for key, value in architecture["arch_kwargs"].items() if key in known}
+    if organ_classes:
+        arch_kwargs["organ_classes"] = organ_classes
+    network = DUAL_NETWORK if organ_classes else PLAIN_NETWORK
+    architecture.update(network_class_name=network, arch_kwargs=arch_kwargs)
     plans = type(released.plans)({**released.plans.plans, "configurations": {CONFIGURATION: configuration}})
-    return ModelFolder(source, plans, plans.get_configuration(CONFIGURATION), dataset)
+    return ModelFolder(released.path, plans, plans.get_configuration(CONFIGURATION), dataset)
 
 
 def fit_weights(
@@ -164,6 +204,28 @@ def save_checkpoint(
     }
     with replacing(Path(folder) / f"fold_{fold}" / CHECKPOINT) as temporary:
         torch.save(checkpoint, temporary)
+
+
+def import_pretrained(source: str | Path, target: str | Path) -> dict:
+    """Copy the weights of a checkpoint of CT and PET to the file `target`, for `train.pretrained`.
+
+    source : a checkpoint in an nnU-Net model folder, or the fold's folder that holds it. The report is what a
+    network of the same plans with a click channel more would take of it: "source" and the lists of names
+    "copied", "widened" (the click channel is zero), "new" and "skipped". InputError as `import_lesion_model`.
+    """
+    source = Path(source)
+    file = _checkpoint_file(source.parent, source.name.removeprefix("fold_")) if source.is_dir() else source
+    checkpoint = load_checkpoint(file)
+    weights = network_weights(checkpoint, where=file)
+    with _sound_plans(file.parent.parent):
+        network = build_network(_as_starting_model(file.parent.parent, checkpoint), device="meta")
+    log = start_from(network, file)
+    report = {"source": str(file)}
+    for what in ("copied", "widened", "new", "skipped"):
+        report[what] = [line.removeprefix(f"{what}: ") for line in log if line.startswith(f"{what}: ")]
+    with replacing(target) as temporary:
+        torch.save({"network_weights": weights}, temporary)
+    return report
 
 
 def import_tracer_models(sources: Mapping[int | str, str | Path], target: str | Path) -> dict:

@@ -6,7 +6,7 @@ A lesion model is only valid with heatmaps drawn as in its training, a discrimin
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,9 +77,7 @@ def read_settings(folder: str | Path) -> ModelSettings:
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError("no such folder of models", where=folder, mend="give the folder that holds fdg/ or psma/")
-    record = {}
-    if (folder / SETTINGS).is_file():
-        record = _record(folder / SETTINGS)
+    record = read_record(folder)
     folds = record.get("folds") or folds_there(folder)
     for model, names in folds.items():
         for name in names:
@@ -99,7 +97,14 @@ def read_settings(folder: str | Path) -> ModelSettings:
     return ModelSettings(folder, folds, record.get("heatmap"), record.get("mip"))
 
 
-def _record(path: Path) -> dict:
+def read_record(folder: str | Path) -> dict:
+    """What settings.json of a folder of models says: "folds", "heatmap", "mip"; empty without one.
+
+    Raises InputError if the file is no such record.
+    """
+    path = Path(folder) / SETTINGS
+    if not path.is_file():
+        return {}
     try:
         record = read_json(path)
         folds = record["folds"]
@@ -123,8 +128,19 @@ def folds_there(folder: str | Path) -> dict[str, list[str]]:
     for model, checkpoint in CHECKPOINTS.items():
         names = [path.parent.name.removeprefix("fold_") for path in Path(folder).glob(f"{model}/fold_*/{checkpoint}")]
         if names:
-            found[model] = sorted(names, key=lambda name: (not name.isdigit(), int(name) if name.isdigit() else 0))
+            found[model] = in_order(names)
     return found
+
+
+def in_order(folds: Iterable[str]) -> list[str]:
+    """Names of folds, numbers first and by their value."""
+    return sorted(folds, key=lambda name: (not name.isdigit(), int(name) if name.isdigit() else 0, name))
+
+
+def shown_by(config: Mapping) -> dict[str, dict]:
+    """What models trained with a (whole) config are shown: options of their "heatmap" and "mip"."""
+    mip = {"spacing_mm": config["tracer"]["spacing_mm"], "size": config["tracer"]["size"], "compat": "paper"}
+    return {"heatmap": dict(config["heatmap"]), "mip": mip}
 
 
 def write_settings(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from clickpet.errors import InputError
 from clickpet.interactive import METRICS, interactive_areas
+from clickpet.run_results import read_table
 
 #: Weight of each metric in the rank, and whether more of it is better. Dice, FPV and FNV are those at the last step.
 WEIGHTS = {
@@ -21,6 +23,29 @@ WEIGHTS = {
 }
 #: Means that agree to so many significant digits are equal: sums in another order must not break a tie.
 DIGITS = 12
+
+
+def read_scores(path: str | Path) -> pd.DataFrame:
+    """The scores of a method: a table, or of a folder of results interactive.tsv if it is there, else scores.tsv.
+
+    Raises InputError if there is no such file or it lacks a column.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = next((path / name for name in ("interactive.tsv", "scores.tsv") if (path / name).is_file()), path)
+    if not path.is_file():
+        raise InputError("no such table of scores", where=path, mend="give scores.tsv or interactive.tsv of a run")
+    try:
+        table = read_table(path)
+    except (ValueError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot be read as a table ({type(error).__name__})", where=path) from error
+    missing = [name for name in ("slug", "tracer", "centre", *METRICS) if name not in table]
+    if missing:
+        raise InputError(f"lacks the column {missing[0]}", where=path, mend="give scores.tsv or interactive.tsv")
+    words = [name for name in METRICS if not pd.api.types.is_numeric_dtype(table[name])]
+    if words:
+        raise InputError(f"holds no numbers in the column {words[0]}", where=path)
+    return table
 
 
 def challenge_means(table: pd.DataFrame) -> dict[str, float]:

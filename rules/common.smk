@@ -8,7 +8,7 @@ from clickpet.cohort import FILES, TRACERS, read_cohort
 from clickpet.config import ConfigError, resolve
 from clickpet.errors import InputError
 from clickpet.files import content_hash
-from clickpet.model_settings import read_settings
+from clickpet.model_settings import read_settings, shown_by
 from clickpet.slurm_queue import refuse_orphans
 
 
@@ -202,7 +202,7 @@ if config["organs"]["provider"] == "totalsegmentator" and TRAIN:
     FINDINGS.append("results/organ_quality.tsv")
 INTERACTIVE = config["report"]["interactive"]
 CLICK_STEPS = config["evaluate"]["click_steps"]
-MIP_OPTIONS = {"spacing_mm": config["tracer"]["spacing_mm"], "size": config["tracer"]["size"], "compat": "paper"}
+MIP_OPTIONS = shown_by(config)["mip"]
 PREDICT_OPTIONS = {key: value for key, value in config["predict"].items() if key != "models"}
 BLOCKS = [".b2nd", "_seg.b2nd"]
 PREPROCESSED = [*BLOCKS, ".pkl"]

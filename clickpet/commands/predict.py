@@ -7,8 +7,6 @@ from typing import Annotated
 
 import typer
 
-from clickpet.errors import InputError
-
 
 def predict(
     ct: Annotated[Path, typer.Option(help="CT in HU: NIfTI, .mha or a DICOM folder; any grid.", show_default=False)],
@@ -31,6 +29,7 @@ def predict(
     cores: Annotated[int | None, typer.Option(min=1, help="CPU cores; all by default.", show_default=False)] = None,
 ) -> None:
     """Segment the lesions of one patient; the same rules as in the workflow."""
+    from clickpet.config import read_config
     from clickpet.new_patient import NewPatient, name_of, predict_patient
 
     found = predict_patient(
@@ -38,23 +37,9 @@ def predict(
         models,
         out,
         work=work,
-        config=_read(config),
+        config=read_config(config) if config else {},
         cores=cores,
         say=lambda step: typer.echo(f"  {step}", err=True),
     )
     for path in found.values():
         typer.echo(path)
-
-
-def _read(config: Path | None) -> dict:
-    import yaml
-
-    if config is None:
-        return {}
-    try:
-        settings = yaml.safe_load(config.read_text(encoding="utf-8")) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InputError(f"cannot be read ({' '.join(str(error).split())[:160]})", where=config) from error
-    if not isinstance(settings, dict):
-        raise InputError("holds no config keys", where=config, mend="write key: value lines")
-    return settings

@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-from jobs import run_script
 from results_maker import make_results
 
 from clickpet.bootstrap import bootstrap_mean
@@ -17,6 +16,7 @@ from clickpet.comparison import (
     read_run,
     run_means,
 )
+from clickpet.comparison_page import write_comparison
 from clickpet.errors import InputError
 from clickpet.run_results import read_table
 
@@ -149,20 +149,17 @@ def compared(tmp_path_factory):
 
 
 def write(folder, runs, names, interactive):
-    tables = [run.path("results") for run in runs]
     output = {"page": folder / "c.html", "table": folder / "c.tsv", "latex": folder / "c.tex"}
-    curves = {"interactive": [table / "interactive.tsv" for table in tables]} if interactive else {}
-    run_script(
-        "compare_runs",
-        input={"scores": [table / "scores.tsv" for table in tables], **curves},
-        output=output,
-        params={"names": names, **BOOTSTRAP},
-        log=folder / "log",
-    )
+    tables = [run.path("results") for run in runs]
+    read = [
+        read_run(name, table / "scores.tsv", table / "interactive.tsv" if interactive else None)
+        for name, table in zip(names, tables, strict=True)
+    ]
+    write_comparison(read, **output, **BOOTSTRAP)
     return output
 
 
-def test_script_writes_page_table_and_latex(compared):
+def test_page_table_and_latex(compared):
     folder, (full, ablated, _) = compared
     output = write(folder, [full, ablated], ["full", "no <organs>"], True)
     table = read_table(output["table"])

@@ -4,7 +4,7 @@ import math
 import numpy as np
 import pytest
 
-from clickpet.files import content_hash, read_json, replacing, write_json
+from clickpet.files import content_hash, read_json, replacing, replacing_folder, write_json
 
 
 def test_a_failed_write_leaves_what_was_there(tmp_path):
@@ -47,3 +47,22 @@ def test_content_hash_sees_contents_and_order_only(tmp_path):
     assert content_hash(two, one) != before
     one.write_text("c")
     assert content_hash(one, two) != before
+
+
+def test_a_folder_is_replaced_as_a_whole_or_not_at_all(tmp_path):
+    folder = tmp_path / "model"
+    with replacing_folder(folder) as temporary:
+        write_json(temporary / "a" / "old.json", 1)
+
+    def fail():
+        with replacing_folder(folder) as temporary:
+            write_json(temporary / "new.json", 2)
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="full"):
+        fail()
+    assert [str(path.relative_to(folder)) for path in folder.rglob("*.json")] == ["a/old.json"]
+    with replacing_folder(folder) as temporary:
+        write_json(temporary / "new.json", 2)
+    assert [str(path.relative_to(folder)) for path in folder.rglob("*")] == ["new.json"]
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]

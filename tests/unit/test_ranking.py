@@ -7,11 +7,12 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jobs import run_script
+from typer.testing import CliRunner
 
+from clickpet.cli import app
 from clickpet.errors import InputError
 from clickpet.interactive import METRICS
-from clickpet.ranking import WEIGHTS, challenge_means, compare_methods
+from clickpet.ranking import WEIGHTS, challenge_means, compare_methods, read_scores
 from clickpet.run_results import read_table
 from clickpet.summary import write_table
 
@@ -137,17 +138,44 @@ def test_methods_must_be_comparable():
         compare_methods({"x": two, "y": two.assign(clicks=two["clicks"] * 2)})
 
 
-def test_the_script_ranks_tables_of_files(tmp_path):
+def test_the_command_ranks_tables_of_files(tmp_path):
     tables = published_tables()
     for name, table in tables.items():
         write_table(tmp_path / f"{name}.tsv", table)
-    run_script(
-        "compare_methods",
-        input={"tables": [tmp_path / f"{name}.tsv" for name in tables]},
-        output={"ranking": tmp_path / "ranking.tsv"},
-        log=tmp_path / "log",
-        params={"names": list(tables)},
-    )
+    methods = [f"{name}={tmp_path / f'{name}.tsv'}" for name in tables]
+    done = CliRunner().invoke(app, ["rank", *methods, "--out", str(tmp_path / "ranking.tsv")])
+    assert done.exit_code == 0, done.output
+    assert done.output.splitlines()[1].split()[:2] == ["1", "BIRTH"]
     ranking = read_table(tmp_path / "ranking.tsv")
     assert ranking["method"].tolist() == ["BIRTH", "LesionLocator", "the paper", "baseline"]
     assert all(metric in ranking for metric in METRICS)
+
+
+def test_of_a_folder_of_results_the_scores_over_clicks_are_taken(tmp_path):
+    table = published_tables()["baseline"]
+    last = table[table["clicks"] == 10].drop(columns="clicks")
+    write_table(tmp_path / "scores.tsv", last)
+    assert "clicks" not in read_scores(tmp_path)
+    write_table(tmp_path / "interactive.tsv", table)
+    assert read_scores(tmp_path)["clicks"].max() == 10
+
+
+@pytest.mark.parametrize(
+    ("methods", "message"),
+    [
+        (["scores.tsv"], "is no method"),
+        (["a={tmp}/absent.tsv"], "no such table"),
+        (["a={tmp}"], "no such table"),
+        (["a={tmp}/t.tsv", "a={tmp}/t.tsv"], "given twice"),
+        (["a={tmp}/t.tsv"], "lacks the column centre"),
+        (["a={tmp}/w.tsv"], "no numbers in the column dice"),
+        (["a={tmp}/b.tsv"], "cannot be read"),
+    ],
+)
+def test_mistakes_are_one_line(tmp_path, methods, message):
+    (tmp_path / "t.tsv").write_text("slug\ttracer\tdice\na\tfdg\t0.5\n")
+    (tmp_path / "w.tsv").write_text("slug\ttracer\tcentre\tdice\tfpv_ml\tfnv_ml\na\tfdg\tUKT\thigh\t0\t0\n")
+    (tmp_path / "b.tsv").write_bytes(b"\xff\xfe\x00\x01")
+    done = CliRunner().invoke(app, ["rank", *(method.format(tmp=tmp_path) for method in methods)])
+    assert (done.exit_code, done.output.count("\n")) == (1, 1)
+    assert message in done.output
