@@ -6,7 +6,7 @@ import typer
 from typer.core import TyperGroup
 
 from clickpet import __version__
-from clickpet.commands import cohort, compare, export, models, predict, rank, status, weights
+from clickpet.commands import budget, cohort, compare, export, models, predict, rank, status, weights
 from clickpet.errors import InputError
 
 
@@ -38,6 +38,7 @@ app.command(name="status")(status.status)
 app.command(name="compare")(compare.compare)
 app.command(name="rank")(rank.rank)
 app.command(name="export")(export.export)
+app.command(name="simulate-budget")(budget.simulate_budget)
 
 
 def _print_version(wanted: bool) -> None:
