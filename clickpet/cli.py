@@ -6,7 +6,18 @@ import typer
 from typer.core import TyperGroup
 
 from clickpet import __version__
-from clickpet.commands import budget, cohort, compare, export, models, predict, rank, status, weights
+from clickpet.commands import (
+    budget,
+    cohort,
+    compare,
+    export,
+    grand_challenge,
+    models,
+    predict,
+    rank,
+    status,
+    weights,
+)
 from clickpet.errors import InputError
 
 
@@ -31,6 +42,7 @@ app = typer.Typer(
 )
 app.add_typer(cohort.app, name="cohort")
 app.command(name="predict")(predict.predict)
+app.command(name="grand-challenge")(grand_challenge.grand_challenge)
 app.command(name="import-model")(models.import_model)
 app.command(name="export-model")(models.export_model)
 app.command(name="fetch-weights")(weights.fetch_weights)

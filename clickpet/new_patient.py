@@ -199,8 +199,7 @@ def _collect(case: Path, patient: NewPatient, out: Path) -> dict[str, Path]:
         from clickpet.images import read_image, write_image
 
         found["mask"] = out / f"{name}.mha"
-        image = read_image(mask)
-        write_image(found["mask"], image.array, image.affine)
+        write_image(found["mask"], read_image(mask).array, read_image(patient.pet).affine)  # NIfTI rounds affines
     else:
         found["mask"] = out / f"{name}.nii.gz"
         with replacing(found["mask"]) as temporary:
