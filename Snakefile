@@ -87,6 +87,7 @@ rule predict:
             case=slugs("predict"),
             file=["lesions.nii.gz", "lesion_table.csv", "study.json", "prediction.json", "mip.png"],
         ),
+        expand(list(DISAGREEMENT_MAP.values()), case=slugs("predict")),
 
 
 rule report:
@@ -110,9 +111,10 @@ rule all:
             case=CASES,
             file=[
                 *["ct.nii.gz", "suv.nii.gz", "case.json", "clicks.json", "quality.json", "mip.npy", "tracer.json"],
-                *["lesions_raw.nii.gz", "prediction.json", "lesions.nii.gz"],
+                *["lesions_raw.nii.gz", "prediction.json", "disagreement.npy", "lesions.nii.gz"],
             ],
         ),
+        expand(list(DISAGREEMENT_MAP.values()), case=CASES),
         expand(
             "results/cases/{case}/{file}",
             case=SCORED,

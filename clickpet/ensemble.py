@@ -34,7 +34,8 @@ class Prediction:
 
     details : "mirror_axes", "members", "tiles", "forward_passes", "voxels", "network_grid", "disagreement"
     (mean over the lesion, see `Window.mean_spread`; 0 without lesion, None for one fold), "seconds" of each part.
-    disagreement : float32 (x, y, z), standard deviation of the lesion probability over the folds, or None.
+    disagreement : float32 (x, y, z), standard deviation of the lesion probability over the folds, in the mask or
+    everywhere as asked for, else 0; None if not asked for or for one fold.
     """
 
     mask: np.ndarray
@@ -51,7 +52,7 @@ class Depth:
     mirror_axes: Sequence[int] | Callable[[Workload], Sequence[int]] = (0, 1, 2)
     body_box: bool = True
     fold_average: str = "softmax"
-    disagreement: bool = False
+    disagreement: str = "none"
     batch: int | None = None
     stock: bool = False
 
@@ -62,6 +63,8 @@ class Depth:
             )
         if self.fold_average not in ("softmax", "logits"):
             raise InputError(f"fold_average is {self.fold_average!r}", mend="give 'softmax' or 'logits'")
+        if self.disagreement not in ("none", "lesions", "everywhere"):
+            raise InputError(f"disagreement is {self.disagreement!r}", mend="give 'none', 'lesions' or 'everywhere'")
 
 
 class LesionEnsemble:
@@ -109,7 +112,8 @@ class LesionEnsemble:
         tile_step : distance of tiles as part of their size (0.6).  mirror_axes : network axes (0 z, 1 y, 2 x) to
         mirror, or a function that gives them for a Workload; axes that training did not mirror are left out.
         body_box : tiles over the body's box only (True).  fold_average : "softmax" or "logits" ("softmax").
-        disagreement : also make the map (False).  batch : tiles in one forward pass (as many as memory allows).
+        disagreement : the map that is made too: of "lesions" or "everywhere" ("none").
+        batch : tiles in one forward pass (as many as memory allows).
         stock : prepare and round as nnU-Net does, see `clickpet.stock_window`: then logits are averaged and there
         is no disagreement (False).  `**STOCK` is all of that and nnU-Net's tiles.
 
@@ -168,7 +172,7 @@ class LesionEnsemble:
         if depth.stock:
             window = slide_like_stock(self.networks, scene.image.read, scene.tiles, **how)
         else:
-            how.update(average=depth.fold_average, with_spread=depth.disagreement)
+            how.update(average=depth.fold_average, with_spread=depth.disagreement != "none")
             window = slide(self.networks, scene.image.read, scene.tiles, **how)
         clock.lap("window")
         mask = scene.grid.mask(window.lesion, window.box)
@@ -181,7 +185,10 @@ class LesionEnsemble:
             "network_grid": list(scene.grid.shape),
             "disagreement": window.mean_spread if len(self.folds) > 1 and not depth.stock else None,
         }
-        spread = None if window.spread is None else scene.grid.image(window.spread, window.box)
+        spread = None
+        if window.spread is not None:
+            where = mask if depth.disagreement == "lesions" else None
+            spread = scene.grid.image(window.spread, window.box, where)
         clock.lap("resample_back")
         return Prediction(mask, affine, details, spread)
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clickpet.errors import InputError
+from clickpet.files import replacing
 from clickpet.images import Image, grid_text, read_image, same_grid, write_image
 from clickpet.mirroring import Workload, expected_s, mirror_axes_for, plan_axes
 
@@ -180,6 +181,14 @@ def write_masks(paths: Iterable[str | Path], predictions: Iterable[Prediction]) 
         ]
         for written in writing:
             written.result()
+
+
+def write_lesion_disagreement(path: str | Path, prediction: Prediction) -> None:
+    """Write the disagreement of the mask's voxels alone, float32 (n,) in C order; none where one fold predicted."""
+    spread = prediction.disagreement
+    values = np.empty(0, np.float32) if spread is None else spread[prediction.mask != 0]
+    with replacing(path) as temporary:
+        np.save(temporary, values)
 
 
 def write_disagreement(path: str | Path, prediction: Prediction) -> None:

@@ -36,7 +36,7 @@ COLUMNS = {
     "y_mm": "float64", "z_mm": "float64", "voxels": "int64", "volume_ml": "float64", "suv_max": "float64",
     "suv_mean": "float64", "suv_peak": "float64", "tlg": "float64",
 }  # fmt: skip
-UNCERTAINTY_COLUMNS = {"uncertainty": "float64"}
+DISAGREEMENT_COLUMNS = {"disagreement": "float64"}
 TRUTH_COLUMNS = {"truth_overlap_ml": "float64", "status": "str"}
 PREDICTED_COLUMNS = {"predicted_overlap_ml": "float64", "found": "int64"}
 
@@ -48,25 +48,26 @@ def measure_lesions(
     *,
     truth: np.ndarray | None = None,
     predicted: np.ndarray | None = None,
-    uncertainty: np.ndarray | None = None,
+    disagreement: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """A row for each lesion (18-connected component) of `mask`, largest first.
 
     mask : (x, y, z), non-zero is lesion;  suv : float (x, y, z), g/ml;  affine : (4, 4), voxel index to
     RAS mm;  truth : true mask, where `mask` is a prediction;  predicted : predicted mask, where `mask` is
-    the truth;  uncertainty : float (x, y, z), e.g. the disagreement of folds.
+    the truth;  disagreement : float (x, y, z), standard deviation of the lesion probability over the ensemble.
 
     Columns: lesion (1, 2, ... by falling volume, equal ones by their first voxel in x, then y, then z);
     centroid x_vox, y_vox, z_vox (voxel indices from 0) and x_mm, y_mm, z_mm (RAS); voxels;
     volume_ml; suv_max, suv_mean, suv_peak (g/ml); tlg (suv_mean times volume, g). SUVpeak is the
     largest mean SUV of a 1 ml sphere (the voxels whose centres are at most 6.204 mm away, lesion or not,
-    inside the volume) around any voxel of the lesion. With `uncertainty`: its mean, as uncertainty.
+    inside the volume) around any voxel of the lesion. With `disagreement`: its
+    mean over the lesion's voxels, 0 (all models agree) to 0.5; NaN if it is not known of one of them.
     With `truth`: truth_overlap_ml and status, "true positive" if they share a voxel, else "false
     positive". With `predicted`: predicted_overlap_ml and found, 1 if they share a voxel, else 0.
 
     No lesions: no rows, the same columns and types. Raises InputError for shapes that differ.
     """
-    for name, array in (("SUV", suv), ("truth", truth), ("prediction", predicted), ("uncertainty", uncertainty)):
+    for name, array in (("SUV", suv), ("truth", truth), ("prediction", predicted), ("disagreement", disagreement)):
         if array is not None and array.shape != mask.shape:
             raise InputError(
                 f"mask {mask.shape} and {name} {array.shape} differ in shape", mend="bring both to one grid"
@@ -97,9 +98,9 @@ def measure_lesions(
     import pandas as pd  # here: post-processing and the interactive scores import this module without a table
 
     types = dict(COLUMNS)
-    if uncertainty is not None:
-        columns["uncertainty"] = component_sum(runs, component, count, uncertainty) / np.maximum(voxels, 1)
-        types |= UNCERTAINTY_COLUMNS
+    if disagreement is not None:
+        columns["disagreement"] = component_sum(runs, component, count, disagreement) / np.maximum(voxels, 1)
+        types |= DISAGREEMENT_COLUMNS
     if truth is not None:
         overlap = sum_runs(voxels_shared(runs, find_runs(truth, runs.axes)), component, count)
         columns["truth_overlap_ml"] = overlap * voxel_ml
@@ -111,6 +112,23 @@ def measure_lesions(
         columns["found"] = overlap > 0
         types |= PREDICTED_COLUMNS
     return pd.DataFrame(columns).astype(types)
+
+
+def over_mask(mask: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """`values` of the voxels of `mask`, put back in their places: float32 (x, y, z), 0 elsewhere.
+
+    values : float (n,), one for each non-zero voxel of `mask` (x, y, z) in C order, as `values[mask != 0]` gives
+    them, or none at all where they are not known: then NaN in the mask. Raises InputError for another number.
+    """
+    inside = mask != 0
+    if values.size not in (0, np.count_nonzero(inside)):
+        raise InputError(
+            f"{values.size} values do not fit a mask of {np.count_nonzero(inside)} voxels",
+            mend="predict the case again",
+        )
+    image = np.zeros(mask.shape, np.float32, order="F")
+    image[inside] = values if values.size else np.nan
+    return image
 
 
 def measure_study(table: pd.DataFrame) -> dict[str, float | int]:

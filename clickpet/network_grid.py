@@ -107,17 +107,23 @@ class NetworkGrid:
             return self._onto_pet(values[None], box, np.uint8, lambda planes: planes[0] > 0)
         return self._onto_pet(values, box, np.uint8, lambda planes: np.greater(*planes.astype(np.float16)[::-1]))
 
-    def image(self, values: np.ndarray, box: Box) -> np.ndarray:
-        """`values` (float32, a `box` of the network's grid) on the PET grid, float32 (x, y, z), 0 outside the box."""
-        return self._onto_pet(values[None], box, np.float32, lambda planes: planes[0])
+    def image(self, values: np.ndarray, box: Box, where: np.ndarray | None = None) -> np.ndarray:
+        """`values` (float32, a `box` of the network's grid) on the PET grid, float32 (x, y, z), 0 outside the box.
 
-    def _onto_pet(self, values: np.ndarray, box: Box, dtype: type, of_planes) -> np.ndarray:
+        where : uint8 (x, y, z), leaves 0 where it is 0 (None: nowhere). Memory is taken only around its voxels.
+        """
+        return self._onto_pet(values[None], box, np.float32, lambda planes: planes[0], where)
+
+    def _onto_pet(
+        self, values: np.ndarray, box: Box, dtype: type, of_planes, where: np.ndarray | None = None
+    ) -> np.ndarray:
         """Linear interpolation of each of `values` (n, z, y, x), plane by plane."""
         result = np.zeros(self._pet_shape, dtype=dtype, order="F")
         target = result[self.content].transpose(self._axes)
+        wanted = None if where is None else where[self.content].transpose(self._axes).view(bool)
         if self.shape == self._content_shape:
-            for index, plane in enumerate(target[box]):
-                plane[...] = of_planes(values[:, index])
+            for index, (plane, chosen) in enumerate(_planes(target, wanted, box)):
+                np.copyto(plane, of_planes(values[:, index]), where=chosen)
             return result
         lengths = zip(box, self.shape, self._content_shape, range(3), strict=True)
         rows, (depth, height, width) = zip(
@@ -125,14 +131,22 @@ class NetworkGrid:
             strict=True,
         )
         planes: dict[int, np.ndarray] = {}
-        for plane, weights in zip(target[rows], depth, strict=True):
+        for (plane, chosen), weights in zip(_planes(target, wanted, rows), depth, strict=True):
+            if chosen is not True and not chosen.any():
+                continue
             used = np.flatnonzero(weights)
             planes = {
                 key: planes[key] if key in planes else height @ values[:, key].astype(np.float32) @ width.T
                 for key in used
             }
-            plane[...] = of_planes(sum(weights[key] * planes[key] for key in used))
+            np.copyto(plane, of_planes(sum(weights[key] * planes[key] for key in used)), where=chosen)
         return result
+
+
+def _planes(target: np.ndarray, wanted: np.ndarray | None, box: Box):
+    """Pairs of a plane of `target` in the box, and where it is wanted: True or a bool plane."""
+    part = target[box]
+    return zip(part, [True] * len(part) if wanted is None else wanted[box], strict=True)
 
 
 class NetworkInput:

@@ -36,6 +36,8 @@ RESULTS = {
     "_prediction.json": "prediction.json",
     "_mip.png": "mip.png",
 }
+#: What only `predict.save_disagreement` asks for.
+MAP = {"_disagreement.nii.gz": "disagreement.nii.gz"}
 
 
 @dataclass(frozen=True)
@@ -98,9 +100,9 @@ def predict_patient(
     second call computes again only what changed (None: a temporary one);  config : differences to
     config/config.yaml;  cores : None takes all;  say : is told each step.
 
-    Returns {"mask": path, and the keys of RESULTS: path}; the names start with the case's. The mask lies on the
-    PET's grid, as .mha where the PET is one, else .nii.gz. Raises InputError, one line, for whatever is wrong with
-    the input; nothing is in `out` then.
+    Returns {"mask": path, and the keys of RESULTS and, if asked for, MAP: path}; the names start with the case's.
+    The mask lies on the PET's grid, as .mha where the PET is one, else .nii.gz. Raises InputError, one line, for
+    whatever is wrong with the input; nothing is in `out` then.
     """
     out = Path(out)
     patient.check()
@@ -125,7 +127,8 @@ def predict_patient(
         write_text(folder / "patient.tsv", patient.row())
         write_text(folder / "patient.yaml", yaml.safe_dump(settings, sort_keys=False, allow_unicode=True))
         _run_workflow(folder, ["predict", *targets], cores or os.cpu_count() or 1, say)
-        return _collect(folder / "results" / "cases" / make_slug(patient.case), patient, out)
+        files = {**RESULTS, **(MAP if settings["predict"].get("save_disagreement") else {})}
+        return _collect(folder / "results" / "cases" / make_slug(patient.case), patient, out, files)
 
 
 @contextmanager
@@ -186,11 +189,11 @@ def _reason(lines: list[str]) -> str:
     return "the workflow failed: " + " | ".join(line for line in lines[-8:] if line)
 
 
-def _collect(case: Path, patient: NewPatient, out: Path) -> dict[str, Path]:
-    """Copy the results of a case to `out` under its original name."""
+def _collect(case: Path, patient: NewPatient, out: Path, files: Mapping[str, str]) -> dict[str, Path]:
+    """Copy the `files` of a case, and its mask, to `out` under its original name."""
     name = patient.case.replace("/", "_").replace("\\", "_")
     found = {}
-    for end, file in RESULTS.items():
+    for end, file in files.items():
         found[end] = out / f"{name}{end}"
         with replacing(found[end]) as temporary:
             shutil.copyfile(case / file, temporary)

@@ -141,7 +141,8 @@ def slide(
     flips = mirrorings(mirror_axes)
     shares = _shares(tiles)
     extent = [part.stop - part.start for part in tiles.box]
-    total, spread_total = (torch.zeros(extent, device=device) if wanted else None for wanted in (True, with_spread))
+    wanted = (True, with_spread and len(networks) > 1)
+    total, spread_total = (torch.zeros(extent, device=device) if one else None for one in wanted)
     sums = [0.0, 0.0]
     starts = list(tiles)
     group = max(1, batch // len(flips))
@@ -156,7 +157,7 @@ def slide(
             z, y, x = (torch.from_numpy(share[first]).to(device) for share, first in zip(shares, start, strict=True))
             weight = z[:, None, None] * y[:, None] * x
             total[outer].addcmul_(value[inner], weight)
-            if spread is not None and with_spread:
+            if spread is not None and spread_total is not None:
                 spread_total[outer].addcmul_(spread[inner], weight)
             if spread is not None:
                 weight *= value[inner] > 0
@@ -164,7 +165,7 @@ def slide(
                 sums[1] += float(weight.mul_(spread[inner]).sum(dtype=torch.float64))
             del value, spread, weight
         del differences
-    spread_map = None if spread_total is None or len(networks) == 1 else spread_total.cpu().numpy()
+    spread_map = None if spread_total is None else spread_total.cpu().numpy()
     return Window(total.cpu().numpy(), spread_map, sums[1] / sums[0] if sums[0] else 0.0, tiles.box)
 
 

@@ -203,7 +203,8 @@ if config["organs"]["provider"] == "totalsegmentator" and TRAIN:
 INTERACTIVE = config["report"]["interactive"]
 CLICK_STEPS = config["evaluate"]["click_steps"]
 MIP_OPTIONS = shown_by(config)["mip"]
-PREDICT_OPTIONS = {key: value for key, value in config["predict"].items() if key != "models"}
+PREDICT_OPTIONS = {key: value for key, value in config["predict"].items() if key not in ("models", "save_disagreement")}
+DISAGREEMENT_MAP = {"map": "results/cases/{case}/disagreement.nii.gz"} if config["predict"]["save_disagreement"] else {}
 BLOCKS = [".b2nd", "_seg.b2nd"]
 PREPROCESSED = [*BLOCKS, ".pkl"]
 TRAINED = [tracer for tracer in TRACERS if slugs("train", tracer=tracer)]

@@ -34,6 +34,8 @@ rule measure_lesions:
         mask="results/cases/{case}/lesions.nii.gz",
         suv="results/cases/{case}/suv.nii.gz",
         truth=truth_if_any,
+        raw="results/cases/{case}/lesions_raw.nii.gz",
+        disagreement="results/cases/{case}/disagreement.npy",
     output:
         lesions="results/cases/{case}/lesion_table.csv",
         study="results/cases/{case}/study.json",

@@ -13,8 +13,10 @@ rule predict_case:
         plans=plans_of_models,
         calibration=calibration_if_any,
     output:
+        **DISAGREEMENT_MAP,
         mask="results/cases/{case}/lesions_raw.nii.gz",
         prediction="results/cases/{case}/prediction.json",
+        disagreement="results/cases/{case}/disagreement.npy",
     log:
         "logs/predict_case/{case}.log",
     benchmark:

@@ -5,18 +5,21 @@ from clickpet.job import logged
 
 def main(job):
     with logged(job.log[0], job.threads):
+        import numpy as np
+
         from clickpet.files import write_json
         from clickpet.images import read_image
-        from clickpet.lesion_table import measure_lesions, measure_study
+        from clickpet.lesion_table import measure_lesions, measure_study, over_mask
         from clickpet.scores import check_one_grid
         from clickpet.summary import write_table
 
-        # truth and uncertainty are optional inputs
-        names = [name for name in ("mask", "suv", "truth", "uncertainty") if job.input.get(name)]
+        names = [name for name in ("mask", "suv", "truth") if job.input.get(name)]  # not every case has a truth
         images = {name: read_image(job.input[name]) for name in names}
         check_one_grid({job.input[name]: image for name, image in images.items()})
         affine = images["suv"].affine
-        table = measure_lesions(**{name: image.array for name, image in images.items()}, affine=affine)
+        spread = over_mask(read_image(job.input.raw).array, np.load(job.input.disagreement))
+        arrays = {name: image.array for name, image in images.items()}
+        table = measure_lesions(**arrays, affine=affine, disagreement=spread)
         row = job.params.row
         write_table(job.output.lesions, table)
         write_json(job.output.study, {"case": row["case"], "slug": row["slug"], **measure_study(table)})

@@ -7,7 +7,14 @@ def main(job):
     with logged(job.log[0], job.threads):
         from clickpet.files import read_json, write_json
         from clickpet.images import write_image
-        from clickpet.inference import member_folds, predict_scan, read_heatmap, read_scan, write_disagreement
+        from clickpet.inference import (
+            member_folds,
+            predict_scan,
+            read_heatmap,
+            read_scan,
+            write_disagreement,
+            write_lesion_disagreement,
+        )
 
         tracer = read_json(job.input.tracer)["tracer"]
         case_folds = read_json(job.input.splits)["cases"] if job.input.splits else {}
@@ -24,12 +31,13 @@ def main(job):
                 member_folds(job.params.slug, job.params.split, job.params.folds[tracer], case_folds),
                 **job.params.predict,
                 calibration=read_json(calibration)[tracer] if calibration else None,
-                disagreement=bool(job.output.get("disagreement")),
+                disagreement="everywhere" if job.output.get("map") else "lesions",
             )
         )
         write_image(job.output.mask, prediction.mask, prediction.affine)
-        if job.output.get("disagreement"):
-            write_disagreement(job.output.disagreement, prediction)
+        write_lesion_disagreement(job.output.disagreement, prediction)
+        if job.output.get("map"):
+            write_disagreement(job.output.map, prediction)
         write_json(job.output.prediction, {"case": job.params.slug, "tracer": tracer, **prediction.details})
 
 

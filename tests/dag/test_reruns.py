@@ -139,6 +139,12 @@ def test_inference_options_re_run_no_training(workflow):
     assert not rules(jobs) & (TRAINING | OWN | {"preprocess_case", "find_tracer"})
 
 
+def test_the_map_of_disagreement_is_made_by_predicting_again_and_trains_nothing(workflow):
+    jobs = workflow.would_run(CONFIG + "predict: {save_disagreement: true}\n")
+    assert "predict_case" in rules(jobs)
+    assert not rules(jobs) & (TRAINING | OWN | {"preprocess_case", "find_tracer", "predict_interactive"})
+
+
 def test_the_iterations_of_a_tracer_train_only_that_tracer(workflow):
     jobs = workflow.would_run(CONFIG + "train: {iterations_per_epoch: {psma: 9}}\n")
     trained = {wildcards["tracer"] for rule, wildcards in jobs if rule == "train_lesion_fold"}

@@ -95,14 +95,23 @@ def test_content_grows_with_a_heatmap_outside_of_it(folder, case):
 
 
 def test_disagreement(ensemble, folder, case):
-    prediction = ensemble.predict(*case, affine(OTHER_MM), mirror_axes=(), disagreement=True)
+    prediction = ensemble.predict(*case, affine(OTHER_MM), mirror_axes=(), disagreement="everywhere")
     spread = prediction.disagreement
     assert spread.dtype == np.float32
     assert spread.shape == SHAPE
     assert 0 < spread.max() <= 0.5
     assert prediction.details["disagreement"] == pytest.approx(spread[prediction.mask > 0].mean(), rel=0.05)
     assert ensemble.predict(*case, affine(OTHER_MM), mirror_axes=()).disagreement is None
-    alone = LesionEnsemble.load(folder, (0,)).predict(*case, affine(OTHER_MM), mirror_axes=(), disagreement=True)
+    for grid in (OTHER_MM, EQUAL_MM):
+        everywhere, inside = (
+            ensemble.predict(*case, affine(grid), mirror_axes=(), disagreement=kind)
+            for kind in ("everywhere", "lesions")
+        )
+        np.testing.assert_array_equal(inside.disagreement, everywhere.disagreement * everywhere.mask)
+        assert 0 < np.count_nonzero(inside.disagreement) < np.count_nonzero(everywhere.disagreement)
+    alone = LesionEnsemble.load(folder, (0,)).predict(
+        *case, affine(OTHER_MM), mirror_axes=(), disagreement="everywhere"
+    )
     assert alone.disagreement is None
     assert alone.details["disagreement"] is None
     networks = [ensemble.networks[0]] * 3
@@ -167,6 +176,7 @@ def test_a_volume_smaller_than_the_patch(folder):
         ({"tile_step": 0}, r"predict\.tile_step is 0"),
         ({"tile_step": 1.5}, r"predict\.tile_step is 1\.5"),
         ({"fold_average": "median"}, "fold_average is 'median'"),
+        ({"disagreement": True}, "disagreement is True"),
     ],
 )
 def test_senseless_options(ensemble, case, options, message):

@@ -7,7 +7,16 @@ from tiny_models import write_model
 from clickpet.ensemble import LesionEnsemble
 from clickpet.errors import InputError
 from clickpet.images import read_image, write_image
-from clickpet.inference import member_folds, predict_scan, read_heatmap, read_scan, write_disagreement, write_masks
+from clickpet.inference import (
+    member_folds,
+    predict_scan,
+    read_heatmap,
+    read_scan,
+    write_disagreement,
+    write_lesion_disagreement,
+    write_masks,
+)
+from clickpet.lesion_table import over_mask
 
 AFFINE = np.diag([2.0, 2.0, 3.0, 1.0])
 SHAPE = (20, 18, 17)
@@ -140,7 +149,9 @@ def test_write_masks(folder, files, tmp_path):
 def test_write_disagreement(folder, files, tmp_path):
     for members in ([0, 1], [0]):
         prediction = next(
-            predict_scan(inputs(files), folder, members, device="cpu", voxel_limits=(1, 2, 3), disagreement=True)
+            predict_scan(
+                inputs(files), folder, members, device="cpu", voxel_limits=(1, 2, 3), disagreement="everywhere"
+            )
         )
         write_disagreement(tmp_path / "disagreement.nii.gz", prediction)
         image = read_image(tmp_path / "disagreement.nii.gz")
@@ -150,3 +161,16 @@ def test_write_disagreement(folder, files, tmp_path):
             assert image.array.max() > 0
         else:
             assert np.isnan(image.array).all()
+
+
+def test_the_disagreement_in_the_mask_comes_back_in_its_places(folder, files, tmp_path):
+    options = {"device": "cpu", "voxel_limits": (1, 2, 3)}
+    prediction = next(predict_scan(inputs(files), folder, [0, 1], **options, disagreement="lesions"))
+    write_lesion_disagreement(tmp_path / "d.npy", prediction)
+    values = np.load(tmp_path / "d.npy")
+    assert (values.dtype, values.shape) == (np.float32, (np.count_nonzero(prediction.mask),))
+    mask = np.ascontiguousarray(prediction.mask)  # another order in memory than the prediction's
+    np.testing.assert_array_equal(over_mask(mask, values), prediction.disagreement)
+    alone = next(predict_scan(inputs(files), folder, [0], **options, disagreement="lesions"))
+    write_lesion_disagreement(tmp_path / "d.npy", alone)
+    assert np.load(tmp_path / "d.npy").size == 0

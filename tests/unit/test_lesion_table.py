@@ -14,7 +14,7 @@ from scipy import ndimage
 from clickpet import runs as runs_module
 from clickpet.errors import InputError
 from clickpet.images import write_image
-from clickpet.lesion_table import COLUMNS, PEAK_RADIUS_MM, measure_lesions, measure_study, sphere_offsets
+from clickpet.lesion_table import COLUMNS, PEAK_RADIUS_MM, measure_lesions, measure_study, over_mask, sphere_offsets
 from clickpet.run_results import read_table
 
 EDGES = ndimage.generate_binary_structure(3, 2)
@@ -84,11 +84,11 @@ def test_spheres_inside_and_at_the_border_in_any_memory_order(order, affine):
 def test_chunks_do_not_matter(monkeypatch):
     rng = np.random.default_rng(8)
     mask, suv = rng.random((9, 8, 7)) < 0.3, rng.random((9, 8, 7))
-    expected = measure_lesions(mask, suv, AFFINES["autopet"], truth=mask, uncertainty=suv)
+    expected = measure_lesions(mask, suv, AFFINES["autopet"], truth=mask, disagreement=suv)
     monkeypatch.setattr(runs_module, "CHUNK_VOXELS", 5)
     monkeypatch.setattr("clickpet.lesion_table.CHUNK_VOXELS", 16)
     pd.testing.assert_frame_equal(
-        measure_lesions(mask, suv, AFFINES["autopet"], truth=mask, uncertainty=suv), expected, check_exact=True
+        measure_lesions(mask, suv, AFFINES["autopet"], truth=mask, disagreement=suv), expected, check_exact=True
     )
 
 
@@ -150,16 +150,26 @@ def test_against_truth_and_prediction():
     assert table["predicted_overlap_ml"].tolist() == pytest.approx([0.008, 0])
 
 
-def test_mean_uncertainty():
+def test_mean_disagreement():
     mask, suv, affine = lesion_of_two()
-    uncertainty = np.zeros(mask.shape, np.float16)
-    uncertainty[8, 7, 7] = 0.5
-    assert measure_lesions(mask, suv, affine, uncertainty=uncertainty)["uncertainty"].tolist() == [0.25]
+    spread = np.zeros(mask.shape, np.float16)
+    spread[8, 7, 7] = 0.5
+    assert measure_lesions(mask, suv, affine, disagreement=spread)["disagreement"].tolist() == [0.25]
+
+
+def test_values_of_a_mask_are_put_back():
+    mask, spread = np.zeros((2, 2, 2), np.uint8), np.arange(8, dtype=np.float32).reshape(2, 2, 2)
+    mask[0, 1, 1] = mask[1, 0, 0] = 1
+    np.testing.assert_array_equal(over_mask(np.asfortranarray(mask), spread[mask != 0]), spread * mask)
+    np.testing.assert_array_equal(np.isnan(over_mask(mask, np.empty(0))), mask != 0)
+    assert not over_mask(0 * mask, np.empty(0)).any()
+    with pytest.raises(InputError, match="3 values do not fit a mask of 2 voxels"):
+        over_mask(mask, np.ones(3))
 
 
 def test_no_lesions_keep_columns_and_types():
     mask, suv, affine = lesion_of_two()
-    options = {"truth": mask, "predicted": mask, "uncertainty": suv}
+    options = {"truth": mask, "predicted": mask, "disagreement": suv}
     some, none = (measure_lesions(m, suv, affine, **options) for m in (mask, np.zeros_like(mask)))
     assert len(none) == 0
     assert none.dtypes.to_dict() == some.dtypes.to_dict()
@@ -192,7 +202,7 @@ def test_totals_of_a_study():
 
 def test_shapes_must_agree():
     mask, suv, affine = lesion_of_two()
-    for options in ({"truth": mask[1:]}, {"predicted": mask[1:]}, {"uncertainty": suv[1:]}):
+    for options in ({"truth": mask[1:]}, {"predicted": mask[1:]}, {"disagreement": suv[1:]}):
         with pytest.raises(InputError, match="differ in shape"):
             measure_lesions(mask, suv, affine, **options)
     with pytest.raises(InputError, match="SUV"):
@@ -213,16 +223,24 @@ def test_a_real_tumour_is_one_lesion_of_its_size(shared_data):
 
 def test_the_script_writes_table_and_totals(tmp_path):
     mask, suv, affine = lesion_of_two()
-    for name, array in (("mask", mask), ("suv", suv), ("truth", mask)):
+    raw = mask.copy()
+    raw[0, 0, 0] = 1  # erased by the post-processing
+    for name, array in (("mask", mask), ("suv", suv), ("truth", mask), ("raw", raw)):
         write_image(tmp_path / f"{name}.nii.gz", array, affine)
-    files = {name: tmp_path / f"{name}.nii.gz" for name in ("mask", "suv")}
+    np.save(tmp_path / "disagreement.npy", np.float32([0.5, 0.1, 0.2]))
+    files = {name: tmp_path / f"{name}.nii.gz" for name in ("mask", "suv", "raw")}
+    files["disagreement"] = tmp_path / "disagreement.npy"
     output = {"lesions": tmp_path / "lesion_table.csv", "study": tmp_path / "study.json"}
     options = {"log": tmp_path / "log", "params": {"row": {"case": "A  b", "slug": "A_b"}}}
     run_script("measure_lesions", input=files, output=output, **options)
     table = read_table(output["lesions"])
-    assert list(table.columns) == list(COLUMNS)
+    assert list(table.columns) == [*COLUMNS, "disagreement"]
+    assert table["disagreement"].tolist() == pytest.approx([0.15])
     assert table["tlg"].tolist() == pytest.approx([0.24])
     study = json.loads(output["study"].read_text())
     assert (study["case"], study["slug"], study["lesions"], study["suv_max"]) == ("A  b", "A_b", 1, 20)
     run_script("measure_lesions", input={**files, "truth": tmp_path / "truth.nii.gz"}, output=output, **options)
     assert read_table(output["lesions"])["status"].tolist() == ["true positive"]
+    np.save(tmp_path / "disagreement.npy", np.empty(0, np.float32))  # one model predicted
+    run_script("measure_lesions", input=files, output=output, **options)
+    assert read_table(output["lesions"])["disagreement"].isna().tolist() == [True]
