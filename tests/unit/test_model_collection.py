@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from test_import_model import Hostile, tracer_weights
@@ -262,3 +263,39 @@ def test_the_commands_say_what_they_did(trained, tmp_path):
     done = CliRunner().invoke(app, ["export-model", str(tmp_path / "m" / "fdg"), str(tmp_path / "plain")])
     assert "2 skipped (decoder.organ_seg_layers.0.bias, decoder.organ_seg_layers.0.weight)" in done.output
     assert f"nnUNetv2_predict_from_modelfolder -i IMAGES -o MASKS -m {tmp_path / 'plain'} -f 0" in done.output
+
+
+def test_an_imported_model_predicts_as_its_source(tmp_path):
+    from clickpet.ensemble import LesionEnsemble
+    from clickpet.model_folder import CHECKPOINT
+
+    source = write_model(tmp_path / "theirs", folds=(0, 1), scale=3)
+    for fold in (0, 1):  # as data-parallel training leaves it
+        path = source / f"fold_{fold}" / CHECKPOINT
+        content = torch.load(path, weights_only=False)
+        content["network_weights"] = {f"module.{key}": value for key, value in content["network_weights"].items()}
+        torch.save(content, path)
+    add_model("fdg", source, tmp_path / "models")
+    settings = read_settings(tmp_path / "models")
+    settings.check_study("")
+    rng = np.random.default_rng(1)
+    case = [rng.normal(size=(18, 17, 16)).astype(np.float32) * 100 for _ in range(3)]
+    masks = [
+        LesionEnsemble.load(folder, folds).predict(*case, np.diag([2.0, 2, 3, 1])).mask
+        for folder, folds in ((source, (0, 1)), (tmp_path / "models" / "fdg", settings.folds["fdg"]))
+    ]
+    assert 0.01 < masks[0].mean() < 0.99
+    np.testing.assert_array_equal(*masks)
+
+
+def test_an_imported_discriminator_votes_as_its_files(released, tmp_path):
+    from clickpet.discriminator import TracerNet, load_discriminator
+
+    add_model("tracer", released / "cnn", tmp_path / "models")
+    mip = torch.rand(1, 1, 224, 224, generator=torch.Generator().manual_seed(0))
+    for fold in ("3", "10"):
+        given, ours = TracerNet(), TracerNet()
+        given.load_state_dict(torch.load(released / "cnn" / f"best_fold{fold}.pt", weights_only=True))
+        ours.load_state_dict(load_discriminator(tmp_path / "models" / "tracer" / f"fold_{fold}" / "checkpoint.pth"))
+        with torch.inference_mode():
+            assert torch.equal(given.logits(mip), ours.logits(mip))
