@@ -51,8 +51,12 @@ def stop_if_orphans_run():
 
 
 def code(*modules):
-    """Hash of library modules that a job computes with; a changed method re-runs it, a fresh clone does not."""
-    return content_hash(*(f"{workflow.basedir}/clickpet/{module}.py" for module in modules))
+    """Hash of library modules (or other files) that a job computes with; a changed method re-runs it, a clone does not.
+
+    tests/unit/test_rule_code.py holds these lists against what the rules' scripts import.
+    """
+    files = [module if "." in module else f"{module}.py" for module in modules]
+    return content_hash(*(f"{workflow.basedir}/clickpet/{file}" for file in files))
 
 
 def study(wildcards):

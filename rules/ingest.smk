@@ -103,7 +103,7 @@ rule list_cohort:
     conda:
         "../envs/core.yaml"
     params:
-        code=code("cohort"),
+        code=code("cohort", "slugs"),
     script:
         "../scripts/list_cohort.py"
 
@@ -132,7 +132,7 @@ rule check_quality:
         slug="{case}",
         tracer=lambda wildcards: study(wildcards).tracer,
         thresholds=config["quality"],
-        code=code("quality"),
+        code=code("quality", "clicks", "organs"),
     script:
         "../scripts/check_quality.py"
 

@@ -22,7 +22,7 @@ rule draw_case_figure:
     params:
         title=lambda wildcards: study(wildcards).case,
         spacing_mm=config["tracer"]["spacing_mm"],
-        code=code("case_figure", "palette"),
+        code=code("case_figure", "clicks", "palette"),
     script:
         "../scripts/draw_case_figure.py"
 
@@ -121,7 +121,13 @@ rule write_report:
             "report_run",
             "report_scores",
             "run_results",
+            "agreement",
+            "bootstrap",
+            "gallery",
+            "mirroring",
             "page",
+            "palette",
+            "templates/report.html.j2",
         ),
     script:
         "../scripts/write_report.py"
@@ -145,6 +151,6 @@ rule write_crate:
     conda:
         "../envs/core.yaml"
     params:
-        code=code("crate"),
+        code=code("crate", "provenance"),
     script:
         "../scripts/write_crate.py"

@@ -104,6 +104,7 @@ rule list_training_set:
         "../envs/core.yaml"
     params:
         slugs=lambda wildcards: slugs("train", tracer=wildcards.tracer),
+        code=code("training"),
     script:
         "../scripts/list_training_set.py"
 

@@ -145,6 +145,20 @@ def test_the_map_of_disagreement_is_made_by_predicting_again_and_trains_nothing(
     assert not rules(jobs) & (TRAINING | OWN | {"preprocess_case", "find_tracer", "predict_interactive"})
 
 
+def test_an_ablation_without_clicks_keeps_scans_organs_and_discriminator(workflow):
+    jobs = workflow.would_run(CONFIG + "clicks: {simulate: always, budget: 0}\n")
+    assert rules(jobs) >= {"place_clicks", "draw_heatmap", "preprocess_case", "train_lesion_fold", "predict_case"}
+    kept = {"import_case", "import_label", "import_organs", "render_mip", "fingerprint_cohort", "plan_training"}
+    assert not rules(jobs) & (kept | {"split_patients", "train_tracer_fold", "find_tracer"})
+
+
+def test_an_ablation_without_organs_keeps_clicks_heatmaps_and_discriminator(workflow):
+    jobs = workflow.would_run(CONFIG.replace("{provider: given, scheme: clickpet}", "{provider: none}"))
+    assert rules(jobs) >= {"plan_training", "preprocess_case", "train_lesion_fold", "predict_case"}
+    kept = {"split_patients", "fingerprint_cohort", "train_tracer_fold", "find_tracer"}
+    assert not rules(jobs) & (OWN - {"check_quality"} | kept)
+
+
 def test_the_iterations_of_a_tracer_train_only_that_tracer(workflow):
     jobs = workflow.would_run(CONFIG + "train: {iterations_per_epoch: {psma: 9}}\n")
     trained = {wildcards["tracer"] for rule, wildcards in jobs if rule == "train_lesion_fold"}

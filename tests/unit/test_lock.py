@@ -1,6 +1,10 @@
 """The lock is the one source: environments, pins and profiles agree with it and with the rules."""
 
+import ast
 import re
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -84,3 +88,38 @@ def test_every_rule_has_a_script_of_its_name():
         ):
             assert rule in scripts
             assert f'"../scripts/{rule}.py"' in body
+
+
+def normal(name: str) -> str:
+    """A distribution's name as PyPI compares names."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def imported_packages() -> dict[str, set[str]]:
+    """Third-party packages that the library imports, anywhere, and the files that do."""
+    found: dict[str, set[str]] = {}
+    for path in (ROOT / "clickpet").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and not node.level:
+                names = [node.module]
+            for name in {name.split(".")[0] for name in names} - sys.stdlib_module_names - {"clickpet"}:
+                found.setdefault(name, set()).add(path.name)
+    return found
+
+
+@pytest.mark.parametrize("package", sorted(imported_packages()))
+def test_every_import_is_a_dependency_and_pinned(package):
+    distributions = {normal(name) for name in packages_distributions()[package]}
+    dependencies = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    assert distributions & {normal(re.match(r"[\w.-]+", line)[0]) for line in dependencies}, imported_packages()[
+        package
+    ]
+    assert distributions & {normal(pin.split("==")[0]) for pin in lock()}
+
+
+def test_every_dependency_is_pinned():
+    dependencies = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    assert {normal(re.match(r"[\w.-]+", line)[0]) for line in dependencies} <= {
+        normal(pin.split("==")[0]) for pin in lock()
+    }
