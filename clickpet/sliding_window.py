@@ -152,18 +152,21 @@ def slide(
             networks, [torch.from_numpy(tile_of(read, start, tiles)).to(device) for start in here], flips, batch
         )
         for index, start in enumerate(here):
-            value, spread = _combined(differences[:, index], average)
+            value, probabilities = _combined(differences[:, index], average)
             inner, outer = overlap(start, tiles)
             z, y, x = (torch.from_numpy(share[first]).to(device) for share, first in zip(shares, start, strict=True))
             weight = z[:, None, None] * y[:, None] * x
             total[outer].addcmul_(value[inner], weight)
-            if spread is not None and spread_total is not None:
-                spread_total[outer].addcmul_(spread[inner], weight)
-            if spread is not None:
-                weight *= value[inner] > 0
+            if probabilities is not None:
+                probabilities = probabilities[(slice(None), *inner)]
+                if spread_total is not None:
+                    spread_total[outer].addcmul_(_spread(probabilities), weight)
+                lesion = value[inner] > 0
+                weight = weight[lesion]  # from here on the lesion alone, which is little of a tile
                 sums[0] += float(weight.sum(dtype=torch.float64))
-                sums[1] += float(weight.mul_(spread[inner]).sum(dtype=torch.float64))
-            del value, spread, weight
+                sums[1] += float(weight.mul_(_spread(probabilities[:, lesion])).sum(dtype=torch.float64))
+                del lesion
+            del value, probabilities, weight
         del differences
     spread_map = None if spread_total is None else spread_total.cpu().numpy()
     return Window(total.cpu().numpy(), spread_map, sums[1] / sums[0] if sums[0] else 0.0, tiles.box)
@@ -205,19 +208,25 @@ def _differences(networks, given: list[torch.Tensor], flips, batch: int) -> torc
 
 
 def _combined(differences: torch.Tensor, average: str) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Mean over folds of the (probability or logit) difference, and the spread of the probability; overwrites."""
+    """Mean over folds of the (probability or logit) difference, and p(lesion) of each fold; overwrites.
+
+    The probabilities are None where there is one fold: nothing to spread.
+    """
     mean_logit = differences.mean(0) if average == "logits" else None
     if len(differences) == 1 and mean_logit is not None:
         return mean_logit, None
     probabilities = differences.sigmoid_()
+    mean = probabilities.mean(0).mul_(2).sub_(1) if mean_logit is None else mean_logit
+    return mean, probabilities if len(probabilities) > 1 else None
+
+
+def _spread(probabilities: torch.Tensor) -> torch.Tensor:
+    """Standard deviation over the first axis."""
     mean = probabilities.mean(0)
-    spread = None
-    if len(probabilities) > 1:
-        spread = torch.zeros_like(mean)
-        for probability in probabilities:
-            spread.add_(probability.sub_(mean).square_())
-        spread.div_(len(probabilities)).sqrt_()
-    return mean.mul_(2).sub_(1) if mean_logit is None else mean_logit, spread
+    spread = torch.zeros_like(mean)
+    for probability in probabilities:
+        spread.add_((probability - mean).square_())
+    return spread.div_(len(probabilities)).sqrt_()
 
 
 def tile_of(read: Callable[[Box], np.ndarray], start: Sequence[int], tiles: Tiling) -> np.ndarray:
