@@ -29,7 +29,7 @@ def main(job):
                 fingerprint=job.input.fingerprint,
                 workspace=f"results/training/{tracer}/fold_{fold}",
                 pretrained=job.input.pretrained or None,
-                budget_s=60 * budget_min if budget_min else None,
+                budget_s=60 * float(budget_min) if budget_min else None,
                 device="cuda" if on_gpu else "cpu",
                 code=job.params.code,
                 workers=max(job.threads - 1, 1) if on_gpu else 0,

@@ -109,7 +109,7 @@ class Cluster:
                 wait_for(lambda: not self.jobs(), 20, "no jobs")
         for name in reversed(list(self.daemons)):
             self._stop(name, signal.SIGTERM)
-        self._kill(_with_environment(f"SLURM_CONF={self.folder}/slurm.conf"))
+        self._send(signal.SIGKILL, self._ours())
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def command(self, *words: str, check: bool = True) -> str:
@@ -155,8 +155,20 @@ class Cluster:
         if processes:
             jobs = [job["id"] for job in self.jobs("RUNNING") if job["node"] == node]
             for job in jobs:
-                self._kill(_with_environment(f"SLURM_JOB_ID={job}", f"SLURM_CONF={self.folder}/slurm.conf"))
-                self._kill(self._processes(lambda line, job=job: f"slurmstepd: [{job}." in line))
+                self._send(signal.SIGKILL, self._processes_of(job))
+                keepers = self._processes(lambda line, job=job: f"slurmstepd: [{job}." in line)
+                self._send(signal.SIGKILL, [keeper for keeper in keepers if keeper in self._ours()])
+
+    def pause(self, job: str, program: str) -> None:
+        """SIGSTOP the processes of a job that have `program` in their command line, as if their disk hung."""
+        wanted = set(self._processes(lambda line: program in line))
+        self._send(signal.SIGSTOP, [process for process in self._processes_of(job) if process in wanted])
+
+    def _ours(self) -> list[int]:
+        return _with_environment(f"SLURM_CONF={self.folder}/slurm.conf")
+
+    def _processes_of(self, job: str) -> list[int]:
+        return _with_environment(f"SLURM_JOB_ID={job}", f"SLURM_CONF={self.folder}/slurm.conf")
 
     def _configure(self) -> None:
         for name in ("state", "bin", "devices", "logs", "spool"):
@@ -230,10 +242,10 @@ class Cluster:
         return [int(line.split()[0]) for line in lines.splitlines() if matches(line)]
 
     @staticmethod
-    def _kill(processes: list[int]) -> None:
+    def _send(what: signal.Signals, processes: list[int]) -> None:
         for process in processes:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(process, signal.SIGKILL)
+                os.kill(process, what)
 
 
 def _with_environment(*entries: str) -> list[int]:

@@ -15,11 +15,11 @@ from cluster import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.slurm]
 on_request = pytest.mark.skipif(not os.environ.get("CLICKPET_SLURM"), reason="set CLICKPET_SLURM=1: takes many minutes")
-#: One tracer, two patients, two folds; trainings of about a minute.
+#: One tracer, two patients, two folds; trainings of about half a minute.
 CONFIG = """
 cohort: few.tsv
 folds: [0, 1]
-train: {epochs: 40, iterations_per_epoch: {fdg: 6}, validation_iterations: 1}
+train: {epochs: 24, iterations_per_epoch: {fdg: 6}, validation_iterations: 1}
 evaluate: {bootstrap_repeats: 50}
 report: {interactive: false}
 """
@@ -96,9 +96,9 @@ def resumed(run) -> bool:
 
 @on_request
 def test_over_its_time_budget_it_stops_at_a_checkpoint_and_goes_on(healthy, on_cluster, prepared, quiet, tmp_path):
-    limits = {"time_budget_min": 1, "runtime": 5, "local_copy": 1}
+    limits = {"time_budget_min": "'0.25'", "runtime": 5, "local_copy": 1}
     run = on_cluster(tmp_path, {"train_lesion_fold": limits}, begun=prepared)
-    run.finish("evaluate")
+    run.finish("evaluate", "--retries=12")
     assert "Trying to restart" in run.log()
     assert resumed(run)
     require_same(run, quiet)
@@ -106,12 +106,12 @@ def test_over_its_time_budget_it_stops_at_a_checkpoint_and_goes_on(healthy, on_c
 
 @on_request
 def test_over_its_time_limit_it_is_killed_and_goes_on(healthy, on_cluster, prepared, quiet, tmp_path):
-    limits = {"time_budget_min": 60, "runtime": 1}
-    run = on_cluster(tmp_path, {"train_lesion_fold": limits}, begun=prepared)
-    run.finish("evaluate")
+    run = on_cluster(tmp_path, {"train_lesion_fold": {"time_budget_min": 60, "runtime": 2}}, begun=prepared)
+    snakemake, job = begin(run, healthy)
+    healthy.pause(job["id"], ".train_lesion_fold.py")
+    require_same(run, quiet, snakemake)
     assert "TIMEOUT" in run.log()
     assert resumed(run)
-    require_same(run, quiet)
 
 
 @on_request
@@ -123,7 +123,6 @@ def test_over_its_memory_it_comes_back_with_more(healthy, on_cluster, prepared, 
     require_same(run, quiet)
 
 
-@on_request
 def test_a_cancelled_training_goes_on(healthy, on_cluster, prepared, quiet, tmp_path):
     run = on_cluster(tmp_path, begun=prepared)
     snakemake, job = begin(run, healthy)
