@@ -15,10 +15,11 @@ install: .venv/installed
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
-# The file lock dies with the processes that hold it, so a killed demo starts again without --unlock.
+# The file lock dies with the processes that hold it, so a killed demo starts again without --unlock (they may take
+# some seconds to die).
 demo: install
 	@mkdir -p .snakemake
-	flock --nonblock --conflict-exit-code 3 .snakemake/demo.lock \
+	flock --verbose --timeout 20 .snakemake/demo.lock \
 		$(BIN)/snakemake --nolock --profile profiles/demo --configfile $(PRESETS)
 	@echo "The report: results/report.html"
 

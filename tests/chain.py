@@ -50,13 +50,16 @@ class Run:
         kinds: list[str] = CHOSEN,
         begun: Path | None = None,
     ):
-        """config, kinds : the preset and what to choose from the cohort;  begun : folder of a run to go on with."""
+        """config, kinds : the preset and what to choose from the cohort, unless `folder` holds a run already;
+        begun : folder of a run to go on with, which is copied.
+        """
         self.folder = folder
         self.environment = environment or {}
         presets = ["config/config.yaml", "config/demo.yaml", "few.yaml"]
         self.command = [sys.executable, "-m", "snakemake", "--profile", profile, "--configfile", *presets, "--"]
         if begun:
             shutil.copytree(begun, folder, symlinks=True, dirs_exist_ok=True)
+        if (folder / "few.yaml").exists():
             return
         for name in ("rules", "config", "envs", "profiles", "scripts", "clickpet"):
             (folder / name).symlink_to(ROOT / name)

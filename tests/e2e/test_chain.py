@@ -16,11 +16,9 @@ from clickpet.images import read_image
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    run = Run(tmp_path_factory.mktemp("undisturbed"))
-    run.finish()
-    return run
+@pytest.fixture
+def run(chain_run):
+    return chain_run
 
 
 def test_every_scored_case_has_its_row_under_its_original_name(run):
