@@ -66,7 +66,10 @@ def calibrate(model_folder: str | Path, *, device: str, sizes: Sequence[Sequence
 def _start_s() -> float:
     """Seconds that a Python takes to import what a prediction needs."""
     start = time.perf_counter()
-    code = "import clickpet.ensemble, nnunetv2.utilities.plans_handling.plans_handler"
+    code = (
+        "import clickpet.ensemble; from clickpet.lazy_modules import before_nnunet; before_nnunet();"
+        "import nnunetv2.utilities.plans_handling.plans_handler"
+    )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=Path(__file__).parents[1])
     return time.perf_counter() - start
 

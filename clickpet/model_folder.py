@@ -17,6 +17,7 @@ import torch
 
 from clickpet.errors import InputError
 from clickpet.files import read_json
+from clickpet.lazy_modules import before_nnunet
 from clickpet.planning import CONFIGURATION
 
 CHECKPOINT = "checkpoint_final.pth"
@@ -56,6 +57,7 @@ def read_model_folder(path: str | Path, *, configuration: str = CONFIGURATION, t
     Raises InputError if one is missing or broken, if the model is not 3-D, or if it does not tell
     exactly two labels apart (background and lesion; `two_labels` False accepts any).
     """
+    before_nnunet()
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
     path = Path(path)

@@ -15,6 +15,7 @@ from clickpet.content_box import content_box
 from clickpet.errors import InputError
 from clickpet.files import read_json, write_json
 from clickpet.images import spacing_mm
+from clickpet.lazy_modules import before_nnunet
 
 CONFIGURATION = "3d_fullres"
 #: Normalisation by channel as the autoPET III winner has it: CT's scheme for CT and PET, clicks left alone.
@@ -61,6 +62,7 @@ def fingerprint_cohort(cases: Sequence[dict], lesion_intensities: Sequence[np.nd
     From each case with lesions SAMPLES_PER_CASE intensities are drawn, by nnU-Net's own function.
     Raises InputError if no case has a lesion: intensities could not be normalised.
     """
+    before_nnunet()
     from nnunetv2.experiment_planning.dataset_fingerprint.fingerprint_extractor import DatasetFingerprintExtractor
 
     drawn = []
@@ -106,6 +108,7 @@ def resencl_plans(fingerprint: dict, dataset: dict, *, tracer: str, spacing: Seq
     spacing : target (z, y, x) in mm, or None for the planner's choice (the cohort's median).
     The planner's search for a patch that fits 24 GB is passed over, because the patch is given.
     """
+    before_nnunet()
     from nnunetv2.experiment_planning.experiment_planners.residual_unets.residual_encoder_unet_planners import (
         nnUNetPlannerResEncL,
     )
@@ -150,6 +153,7 @@ def network_plans(
     patch_size : (z, y, x) in voxels;  organ_classes : of the organ head, background included, 0 for none.
     Raises InputError if the patch is not divisible as the topology needs it.
     """
+    before_nnunet()
     from nnunetv2.experiment_planning.experiment_planners.network_topology import get_pool_and_conv_props
 
     topology = topology or Topology()

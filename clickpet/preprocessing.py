@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from clickpet.images import spacing_mm
+from clickpet.lazy_modules import before_nnunet
 from clickpet.planning import CONFIGURATION
 
 
@@ -31,6 +32,7 @@ def preprocess_case(
     Returns data float32 (2 + heatmaps, z, y, x), segmentation int16 (1 or 2, z, y, x): channel 0 lesion, channel 1
     organs, -1 outside, and nnU-Net's properties with the lesion locations and "digest", a hash of both arrays.
     """
+    before_nnunet()
     from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
@@ -85,6 +87,7 @@ def save_preprocessed(
     patch_size : (z, y, x), what the storage blocks are laid out for. The properties come last and by renaming,
     so that a case is there whole or not at all.
     """
+    before_nnunet()
     from nnunetv2.training.dataloading.nnunet_dataset import comp_blosc2_params, nnUNetDatasetBlosc2
 
     final = {name: Path(path) for name, path in files.items()}
