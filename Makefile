@@ -9,9 +9,11 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 install: .venv/installed
 
 # No dependency resolution and no byte-compiling beforehand: the lock has everything, imports compile what they use.
+# Only torch is asked for what it needs besides: where pip finds its CUDA build, that comes with NVIDIA's libraries.
 .venv/installed: requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --no-deps --no-compile -r requirements.lock
+	$(BIN)/pip install --quiet --no-compile --constraint requirements.lock torch
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 

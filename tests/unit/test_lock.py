@@ -34,8 +34,10 @@ def test_the_light_environment_is_part_of_the_lock():
 def test_the_container_is_built_from_the_lock_and_nothing_else():
     recipe = (ROOT / "envs" / "clickpet.def").read_text()
     installs = [line.split() for line in recipe.splitlines() if "pip install" in line]
+    lock_file = "/opt/clickpet/requirements.lock"
     assert installs == [
-        ["pip", "install", "--no-cache-dir", "--no-deps", "--requirement", "/opt/clickpet/requirements.lock"]
+        ["pip", "install", "--no-cache-dir", "--constraint", lock_file, "torch"],
+        ["pip", "install", "--no-cache-dir", "--no-deps", "--requirement", lock_file],
     ]
     assert "requirements.lock /opt/clickpet/requirements.lock" in recipe
     python = yaml.safe_load((ROOT / "envs" / "deep.yaml").read_text())["dependencies"][0].split("=")[1]
