@@ -123,6 +123,7 @@ def test_over_its_memory_it_comes_back_with_more(healthy, on_cluster, prepared, 
     require_same(run, quiet)
 
 
+@on_request
 def test_a_cancelled_training_goes_on(healthy, on_cluster, prepared, quiet, tmp_path):
     run = on_cluster(tmp_path, begun=prepared)
     snakemake, job = begin(run, healthy)
