@@ -239,6 +239,7 @@ def whole_study(suv, truth, clicks):
             method,
             goal=0.5,
             largest_input=suv.nbytes,
+            memory_goal=None,  # several steps, one after the other; each has its own limit above
             reference_repeats=3,
             repeats=3,
             note="reference: reading its PET and writing its mask; promised: ours takes less than twice that",

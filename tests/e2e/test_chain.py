@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 from chain import Run, choose_rows
 
-from clickpet.images import read_image
+from clickpet.images import read_image, write_image
 
 pytestmark = pytest.mark.slow
 
@@ -63,23 +64,47 @@ def test_the_report_is_one_page_that_names_every_scored_case(run):
 
 
 def test_the_new_patient_gets_a_mask_and_a_lesion_table(run):
-    (row,) = (row for row in run.rows("cohort.tsv") if row["split"] == "predict")
+    row = new_patient(run)
     assert (run.case(row["slug"]) / "lesion_table.csv").is_file()
     assert not (run.case(row["slug"]) / "truth.nii.gz").exists()
 
 
-def test_the_command_gives_one_patient_what_the_workflow_gives(run, tmp_path):
-    (row,) = (row for row in run.rows("cohort.tsv") if row["split"] == "predict")
-    options = tmp_path / "options.yaml"
-    options.write_text("predict: {tile_step: 0.8, voxel_limits: [1, 2, 3]}\n")  # as config/demo.yaml has them
-    command = [Path(sys.executable).with_name("clickpet"), "predict", "--cores", "1", "--config", options]
-    command += ["--models", run.folder / "results" / "models", "--out", tmp_path / "out", "--case", row["case"]]
-    for name in ("ct", "pet", "clicks"):
-        command += [f"--{name}", run.folder / row[name]]
-    done = subprocess.run([str(part) for part in command], cwd=tmp_path, capture_output=True, text=True, check=False)
+def clickpet(command: str, **options) -> None:
+    """Run a command of clickpet with the demo's prediction settings."""
+    folder = options["output" if "output" in options else "out"].parent
+    (folder / "options.yaml").write_text("predict: {tile_step: 0.8, voxel_limits: [1, 2, 3]}\n")  # as config/demo.yaml
+    words = [Path(sys.executable).with_name("clickpet"), command, "--cores", "1", "--config", folder / "options.yaml"]
+    words += [word for name, value in options.items() for word in (f"--{name}", value)]
+    done = subprocess.run([str(word) for word in words], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def new_patient(run) -> dict:
+    (row,) = (row for row in run.rows("cohort.tsv") if row["split"] == "predict")
+    return row
+
+
+def test_the_command_gives_one_patient_what_the_workflow_gives(run, tmp_path):
+    row = new_patient(run)
+    files = {name: run.folder / row[name] for name in ("ct", "pet", "clicks")}
+    clickpet("predict", models=run.folder / "results" / "models", out=tmp_path / "out", case=row["case"], **files)
     for end, file in ((".nii.gz", "lesions.nii.gz"), ("_lesions.csv", "lesion_table.csv")):
         assert (tmp_path / "out" / f"{row['case']}{end}").read_bytes() == (run.case(row["slug"]) / file).read_bytes()
+
+
+def test_the_containers_entry_point_gives_the_same_mask(run, tmp_path):
+    row = new_patient(run)
+    given, output = tmp_path / "input", tmp_path / "output"
+    for name in ("ct", "pet"):
+        (given / "images" / name).mkdir(parents=True)
+        image = read_image(run.folder / row[name])
+        write_image(given / "images" / name / "a1b2.mha", image.array, image.affine)
+    shutil.copy(run.folder / row["clicks"], given / "lesion-clicks.json")
+    clickpet("grand-challenge", input=given, output=output, models=run.folder / "results" / "models")
+    mask = read_image(output / "images" / "tumor-lesion-segmentation" / "a1b2.mha")
+    expected = read_image(run.case(row["slug"]) / "lesions.nii.gz")
+    assert mask.array.any()
+    assert (mask.array == expected.array).all()
 
 
 def test_a_second_call_does_nothing(run):
