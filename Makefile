@@ -25,8 +25,9 @@ demo: install
 		$(BIN)/snakemake --nolock --profile profiles/demo --configfile $(PRESETS)
 	@echo "The report: results/report.html"
 
+# Files in their order: the long ones (dag, e2e, slurm) begin first.
 test: install
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 bench: install
 	$(BIN)/python tests/bench --write docs/benchmarks.md
