@@ -164,7 +164,7 @@ def slide(
                 lesion = value[inner] > 0
                 weight = weight[lesion]  # from here on the lesion alone, which is little of a tile
                 sums[0] += float(weight.sum(dtype=torch.float64))
-                sums[1] += float(weight.mul_(_spread(probabilities[:, lesion])).sum(dtype=torch.float64))
+                sums[1] += float(weight.mul_(_spread(probabilities, lesion)).sum(dtype=torch.float64))
                 del lesion
             del value, probabilities, weight
         del differences
@@ -220,12 +220,12 @@ def _combined(differences: torch.Tensor, average: str) -> tuple[torch.Tensor, to
     return mean, probabilities if len(probabilities) > 1 else None
 
 
-def _spread(probabilities: torch.Tensor) -> torch.Tensor:
-    """Standard deviation over the first axis."""
-    mean = probabilities.mean(0)
+def _spread(probabilities: torch.Tensor, where=...) -> torch.Tensor:
+    """Standard deviation over the first axis of what `where` picks from the others; one fold is picked at a time."""
+    mean = sum(probability[where] for probability in probabilities) / len(probabilities)
     spread = torch.zeros_like(mean)
     for probability in probabilities:
-        spread.add_((probability - mean).square_())
+        spread.add_((probability[where] - mean).square_())
     return spread.div_(len(probabilities)).sqrt_()
 
 
