@@ -50,8 +50,7 @@ def add_model(
     target = models / kind
     if target.exists() and target.resolve() == source.resolve():
         raise InputError("is the model itself", where=source, mend="import into another folder of models")
-    if target.exists() and not replace:
-        raise InputError("is there already", where=target, mend="give --force to replace it")
+    _refuse_to_replace(target, replace)
     record = read_record(models)
     there = record.get("folds") or folds_there(models)
     shown = shown or _settings_of(source) or RELEASED
@@ -74,8 +73,7 @@ def add_pretrained(source: str | Path, models: str | Path, *, fold: str | None =
     from clickpet.import_model import CANDIDATES, import_pretrained
 
     source, target = Path(source), Path(models) / "pretrained.pth"
-    if target.exists() and not replace:
-        raise InputError("is there already", where=target, mend="give --force to replace it")
+    _refuse_to_replace(target, replace)
     if source.is_dir():
         source = source / f"fold_{fold or _chosen(_lesion_folds(source, CANDIDATES), None, source)[0]}"
     return import_pretrained(source, target)
@@ -93,8 +91,7 @@ def export_lesion_model(
         raise InputError("is the model itself", where=source, mend="export into another folder")
     if target.exists() and not (target / "plans.json").is_file():
         raise InputError("is there and no model", where=target, mend="give a folder that is not there yet")
-    if target.exists() and not replace:
-        raise InputError("is there already", where=target, mend="give --force to replace it")
+    _refuse_to_replace(target, replace)
     there = _lesion_folds(source, CANDIDATES[:1])
     with replacing_folder(target) as staging:
         return export_model(source, staging, folds=_chosen(there, folds, source))
@@ -111,6 +108,11 @@ def shown_as(name: str) -> dict:
         return shown_by(resolve({"cohort": "none", **config}))
     except ConfigError as error:
         raise InputError(" | ".join(str(error).splitlines()), where=name) from error
+
+
+def _refuse_to_replace(target: Path, replace: bool) -> None:
+    if target.exists() and not replace:
+        raise InputError("is there already", where=target, mend="give --force to replace it")
 
 
 def _of_kind(kind: str, source: Path) -> Path:

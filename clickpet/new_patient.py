@@ -15,10 +15,12 @@ from pathlib import Path
 
 import yaml
 
-from clickpet.cohort import COLUMNS, TRACERS
+from clickpet.cohort import TRACERS
+from clickpet.cohort_builder import Cohort, table_text
 from clickpet.config import ConfigError, resolve
 from clickpet.errors import InputError
 from clickpet.files import replacing, write_text
+from clickpet.ingest import VOLUME_SUFFIXES
 from clickpet.model_settings import read_settings
 from clickpet.slugs import make_slug
 
@@ -28,7 +30,6 @@ WORKFLOW = Path(__file__).resolve().parents[1]
 _NO_NAME = re.compile(
     r"(ct|pet|pt|suv|image|volume|scan|nifti|dicom|input|data|tmp)s?([_-]?(image|suv|bw|res|tr|ts|ct|pet|\d+))*", re.I
 )
-_SUFFIXES = (".nii.gz", ".nii", ".mha", ".mhd", ".nrrd")
 #: What a user gets of a case: end of the name in the folder of results, and the workflow's file.
 RESULTS = {
     "_lesions.csv": "lesion_table.csv",
@@ -68,16 +69,17 @@ class NewPatient:
 
     def row(self) -> str:
         """The cohort table that holds this patient, with absolute paths."""
-        values = dict.fromkeys(COLUMNS, "")
-        values |= {"case": self.case, "patient": self.case, "tracer": self.tracer, "split": "predict"}
-        values |= {name: str(getattr(self, name).resolve()) for name in ("ct", "pet", "clicks") if getattr(self, name)}
-        return "\t".join(COLUMNS) + "\n" + "\t".join(values[name] for name in COLUMNS) + "\n"
+        files = {name: getattr(self, name) for name in ("ct", "pet", "clicks")}
+        paths = {name: path.resolve() for name, path in files.items() if path}
+        cohort = Cohort()
+        cohort.take(self.case, patient=self.case, tracer=self.tracer, split="predict", **paths)
+        return table_text(cohort)
 
 
 def name_of(pet: str | Path) -> str:
     """A case name from the path of a PET: its file's or the nearest folder's that says more than "PET" or "images"."""
     path = Path(pet).resolve()
-    stem = next((path.name.removesuffix(end) for end in _SUFFIXES if path.name.lower().endswith(end)), path.name)
+    stem = next((path.name.removesuffix(end) for end in VOLUME_SUFFIXES if path.name.lower().endswith(end)), path.name)
     for name in (stem.removesuffix("_0001"), *(parent.name for parent in path.parents)):
         if name and not _NO_NAME.fullmatch(name):
             return name
@@ -138,11 +140,8 @@ def _working_folder(work: str | Path | None) -> Iterator[Path]:
         Path(work).mkdir(parents=True, exist_ok=True)
         yield Path(work).resolve()
         return
-    folder = Path(tempfile.mkdtemp(prefix="clickpet-"))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix="clickpet-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
 
 
 def _run_workflow(folder: Path, targets: list[str], cores: int, say: Callable[[str], None]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from clickpet.files import read_json
 from clickpet.slurm_queue import NoAnswerError, QueuedJob, queued_jobs
 
-_LOG_LINE = re.compile(r"^    (?:log|logs): (?P<logs>.+?)(?: \(check log file\(s\) for error details\))?$")
+_LOG_LINE = re.compile(r"logs?: (?P<logs>.+?)(?: \(check log file\(s\) for error details\))?$")
 
 
 @dataclass
@@ -116,7 +116,7 @@ def _read_errors(lines: list[str], logs_of: dict[str, str]):
             rule, number, logs = found[1], "", []
         elif found := re.match(r"jobid: (\d+)", text):
             number = found[1]
-        elif found := _LOG_LINE.match("    " + text):
+        elif found := _LOG_LINE.match(text):
             logs = [log.strip() for log in found["logs"].split(",")]
         elif not text or not line.startswith(" "):
             break

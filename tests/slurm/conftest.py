@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -26,13 +27,12 @@ SETTINGS = {
 def cluster():
     if missing():
         pytest.skip(missing())
-    cluster = Cluster()
-    try:
-        cluster.__enter__()
-    except (AssertionError, OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"SLURM is installed, but no cluster comes up on this machine: {error}")
-    yield cluster
-    cluster.__exit__()
+    with ExitStack() as stack:
+        try:
+            cluster = stack.enter_context(Cluster())
+        except (AssertionError, OSError, subprocess.CalledProcessError) as error:
+            pytest.skip(f"SLURM is installed, but no cluster comes up on this machine: {error}")
+        yield cluster
 
 
 @pytest.fixture(scope="session")
