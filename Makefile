@@ -3,18 +3,21 @@ PYTHON ?= python3
 BIN := .venv/bin
 PRESETS := config/config.yaml config/demo.yaml
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# A run starts thousands of short processes, half of whose time would go into compiling what they import.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: install demo test bench lint format lock clean
 
 install: .venv/installed
 
-# No dependency resolution and no byte-compiling beforehand: the lock has everything, imports compile what they use.
-# Only torch is asked for what it needs besides: where pip finds its CUDA build, that comes with NVIDIA's libraries.
+# No dependency resolution: the lock has everything. Only torch is asked for what it needs besides: where pip finds its
+# CUDA build, that comes with NVIDIA's libraries. Compiled on all cores, which pip does on one; some files are templates.
 .venv/installed: requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --no-deps --no-compile -r requirements.lock
 	$(BIN)/pip install --quiet --no-compile --constraint requirements.lock torch
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m compileall -qq -j 0 .venv/lib || true
 	touch $@
 
 # The file lock dies with the processes that hold it, so a killed demo starts again without --unlock (they may take
