@@ -29,7 +29,7 @@ container: "envs/clickpet.sif"
 
 
 include: "rules/common.smk"
-include: "rules/groups.smk"
+include: "rules/repairs.smk"
 include: "rules/phantom.smk"
 include: "rules/ingest.smk"
 include: "rules/clicks.smk"

@@ -54,10 +54,29 @@ rule import_label:
         "../scripts/import_label.py"
 
 
+rule count_lesions:
+    """Lesions of every train case in one short file: every case waits for the folds, which so have one input."""
+    input:
+        truths=expand("results/cases/{case}/truth.json", case=TRAIN),
+    output:
+        counts="results/lesion_counts.json",
+    log:
+        "logs/count_lesions.log",
+    benchmark:
+        "benchmarks/count_lesions/all.tsv"
+    localrule: True
+    conda:
+        "../envs/core.yaml"
+    params:
+        slugs=TRAIN,
+    script:
+        "../scripts/count_lesions.py"
+
+
 rule split_patients:
     """Share the train patients out among the folds, once for all models."""
     input:
-        truths=expand("results/cases/{case}/truth.json", case=TRAIN),
+        counts="results/lesion_counts.json",
         given=config["splits"] or [],
     output:
         splits="results/splits.json",

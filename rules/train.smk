@@ -2,7 +2,7 @@
 
 
 rule fingerprint_cohort:
-    """nnU-Net's dataset description and ResEncL plans from the train cases of a tracer."""
+    """nnU-Net's dataset fingerprint of the train cases of a tracer."""
     input:
         records=lambda wildcards: expand(
             "results/cases/{case}/truth.json", case=slugs("train", tracer=wildcards.tracer)
@@ -11,9 +11,7 @@ rule fingerprint_cohort:
             "results/cases/{case}/lesion_intensities.npy", case=slugs("train", tracer=wildcards.tracer)
         ),
     output:
-        dataset="results/models/{tracer}/dataset.json",
         fingerprint="results/models/{tracer}/dataset_fingerprint.json",
-        plans="results/models/{tracer}/resencl_plans.json",
     log:
         "logs/fingerprint_cohort/{tracer}.log",
     benchmark:
@@ -24,10 +22,30 @@ rule fingerprint_cohort:
         mem_mb=8000,
         runtime=30,
     params:
-        spacing_mm=config["train"]["spacing_mm"],
         code=code("planning"),
     script:
         "../scripts/fingerprint_cohort.py"
+
+
+rule plan_cohort:
+    """nnU-Net's dataset description and ResEncL plans: grid, normalisation and resampling."""
+    input:
+        fingerprint="results/models/{tracer}/dataset_fingerprint.json",
+    output:
+        dataset="results/models/{tracer}/dataset.json",
+        plans="results/models/{tracer}/resencl_plans.json",
+    log:
+        "logs/plan_cohort/{tracer}.log",
+    benchmark:
+        "benchmarks/plan_cohort/{tracer}.tsv"
+    localrule: True
+    conda:
+        "../envs/deep.yaml"
+    params:
+        spacing_mm=config["train"]["spacing_mm"],
+        code=code("planning"),
+    script:
+        "../scripts/plan_cohort.py"
 
 
 rule plan_training:

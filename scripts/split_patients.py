@@ -8,10 +8,8 @@ def main(job):
         from clickpet.files import read_json, write_json
         from clickpet.splits import draw_splits, given_splits
 
-        cases = [
-            {**case, "lesions": read_json(truth)["lesions"]}
-            for case, truth in zip(job.params.cases, job.input.truths, strict=True)
-        ]
+        counts = read_json(job.input.counts)
+        cases = [{**case, "lesions": counts[case["slug"]]} for case in job.params.cases]
         if job.input.given:
             splits = given_splits(job.input.given, cases, n_folds=job.params.n_folds)
         else:

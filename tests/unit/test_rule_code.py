@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 MODULES = {path.stem: path for path in (ROOT / "clickpet").glob("*.py")}
 #: Reading, writing, logging and complaining: no value comes from here. (`images` also resamples: there it is named.)
-GLUE = {"errors", "files", "images", "job", "lazy_modules", "lean_nibabel"}
+GLUE = {"errors", "files", "gpus", "images", "job", "lazy_modules", "lean_nibabel"}
 DICOM = {"dicom_masks", "dicom_series", "dicom_stack", "dicom_times", "dicom_values", "suv", "suv_header"}
 MODEL_FILES = {"model_folder", "planning", "content_box"}
 NOT_NAMED = {
@@ -29,6 +29,7 @@ NOT_NAMED = {
     "find_organ_weights": MODEL_FILES,  # TotalSegmentator's files are looked for, not computed with
     "segment_organs": {"organ_maps", "ingest", *DICOM, *MODEL_FILES},  # maps are kept by a hash of their CT
     "fingerprint_cohort": {"content_box"},  # `planning` uses it per case, in import_label
+    "plan_cohort": {"content_box"},  # the same
     "plan_training": {"content_box"},  # the same
     "preprocess_case": {"planning", "content_box"},  # a name from `planning`
     "list_training_set": {

@@ -1,0 +1,12 @@
+# What Snakemake 9.27 and its SLURM executor 2.8 do badly with many jobs and restless clusters; the functions say how.
+import snakemake_executor_plugin_slurm
+from snakemake.dag import DAG, ScriptProcessor
+
+from clickpet.job_graph import check_groups, is_ready, once_a_rule
+from clickpet.slurm_status import patient
+
+DAG._check_groups = check_groups
+DAG._ready = is_ready
+DAG.validate_group = lambda dag, group: None
+ScriptProcessor.process_job = once_a_rule(ScriptProcessor.process_job)
+snakemake_executor_plugin_slurm.query_job_status = patient(snakemake_executor_plugin_slurm.query_job_status)

@@ -1,0 +1,19 @@
+"""nnU-Net's dataset description and ResEncL plans of a tracer's train cases."""
+
+from clickpet.job import logged
+
+
+def main(job):
+    with logged(job.log[0], job.threads):
+        from clickpet.files import read_json, write_json
+        from clickpet.planning import dataset_json, resencl_plans
+
+        fingerprint = read_json(job.input.fingerprint)
+        dataset = dataset_json(len(fingerprint["spacings"]))
+        plans = resencl_plans(fingerprint, dataset, tracer=job.wildcards.tracer, spacing=job.params.spacing_mm)
+        write_json(job.output.dataset, dataset)
+        write_json(job.output.plans, plans)
+
+
+if "snakemake" in globals():
+    main(snakemake)  # noqa: F821
