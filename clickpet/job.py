@@ -11,16 +11,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from clickpet.errors import InputError
+from clickpet.gpus import own_gpus
 
 
 @contextmanager
-def logged(log: str | Path, threads: int = 1) -> Iterator[None]:
+def logged(log: str | Path, threads: int = 1, gpus: int = 0) -> Iterator[None]:
     """Send everything the process prints to `log`; end with one clear line if it fails.
 
     Works on file descriptors, so that output of compiled libraries and child processes is caught.
     Sets the thread counts of OpenMP, ITK and torch to `threads`, because those libraries take every
-    core of a node whatever was allocated. An InputError ends the job with its one line on the
-    terminal and exit code 1; any other error leaves its traceback in the log and a pointer to it.
+    core of a node whatever was allocated. Waits for `gpus` free GPUs where there are any. An InputError
+    ends the job with its one line on the terminal and exit code 1; any other error leaves its traceback
+    in the log and a pointer to it.
     """
     Path(log).parent.mkdir(parents=True, exist_ok=True)
     sys.stdout.flush()
@@ -34,7 +36,8 @@ def logged(log: str | Path, threads: int = 1) -> Iterator[None]:
     faulthandler.enable()
     set_threads(threads)
     try:
-        yield
+        with own_gpus(gpus):
+            yield
     except InputError as error:
         print(f"clickpet: error: {error}", file=sys.stderr)
         os.write(terminal, f"clickpet: error: {error}\n".encode())

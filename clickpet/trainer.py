@@ -18,8 +18,9 @@ from nnunetv2.training.loss.compound_losses import DC_and_CE_loss
 from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
 from nnunetv2.training.loss.dice import MemoryEfficientSoftDiceLoss
 from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
+from nnunetv2.training.nnUNetTrainer import nnUNetTrainer as nnunet
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
-from torch import nn
+from torch import distributed, nn
 
 from clickpet.augmentation import KeepLesions, MisalignChannel, OrganAwareSpatialTransform, all_transforms
 from clickpet.claim import Claim
@@ -105,6 +106,8 @@ class ClickPetTrainer(nnUNetTrainer):
         device: torch.device = torch.device("cuda"),  # noqa: B008 (nnU-Net's signature, to the letter)
     ):
         super().__init__(plans, configuration, fold, dataset_json, device)
+        if device.type == "cpu":  # nnU-Net takes a GPU for granted where there are several processes
+            self.device, self.grad_scaler = device, None
         self.options = TrainingOptions(**self.configuration_manager.configuration.get("clickpet", {}))
         self.num_epochs = self.options.epochs
         self.num_iterations_per_epoch = self.options.iterations_per_epoch
@@ -179,17 +182,24 @@ class ClickPetTrainer(nnUNetTrainer):
         super().on_epoch_start()
 
     def on_epoch_end(self):
-        if self.claim is not None:
+        if self.claim is not None and self.local_rank == 0:
             self.claim.check()
         super().on_epoch_end()
         if self.progress_file is not None and self.local_rank == 0:
             begun_s, ended_s = (self.logger.get_value(f"epoch_{when}_timestamps", step=-1) for when in ("start", "end"))
             progress = {"epoch": self.current_epoch, "epochs": self.num_epochs, "seconds_per_epoch": ended_s - begun_s}
             write_json(self.progress_file, progress)
-        if self.deadline_s is not None and time.time() >= self.deadline_s and self.current_epoch < self.num_epochs:
+        if self.deadline_s is not None and self.current_epoch < self.num_epochs and self._time_is_up():
             self.current_epoch -= 1
             self.save_checkpoint(os.path.join(self.output_folder, "checkpoint_latest.pth"))
             raise TimeBudgetReachedError(f"stopped after epoch {self.current_epoch + 1} of {self.num_epochs}")
+
+    def _time_is_up(self) -> bool:
+        """The first process looks at the clock for all: if some went on they would wait for the others."""
+        answer = [time.time() >= self.deadline_s]
+        if self.is_ddp:
+            distributed.broadcast_object_list(answer)
+        return answer[0]
 
     def save_checkpoint(self, filename: str) -> None:
         """Write the checkpoint whole or not at all (nnU-Net writes in place)."""
@@ -214,6 +224,15 @@ class ClickPetTrainer(nnUNetTrainer):
         random.seed(seed)
         np.random.seed(seed % 2**32)
         torch.manual_seed(seed)
+
+
+def prepare_rank(rank: int, device: str) -> str:
+    """Get a process ready to train as one of several; returns the backend for their exchange."""
+    if device == "cpu":  # nnU-Net names the GPU of each process, and a CPU must not be named
+        nnunet.DDP = lambda network, device_ids: nn.parallel.DistributedDataParallel(network)
+        return "gloo"
+    torch.cuda.set_device(rank)
+    return "nccl"
 
 
 class RandomClicksDataset(nnUNetDatasetBlosc2):

@@ -7,10 +7,11 @@ import json
 import os
 import pickle
 import shutil
+import tempfile
 import time
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from clickpet.claim import Claim
@@ -80,6 +81,7 @@ def train_lesion_fold(
     pretrained: str | None = None,
     budget_s: float | None = None,
     device: str = "cpu",
+    processes: int = 1,
     workers: int = 0,
     code: str = "",
 ) -> tuple[Path, dict]:
@@ -89,54 +91,58 @@ def train_lesion_fold(
     cases;  preprocessed : folder of the preprocessed cases;  fingerprint : dataset_fingerprint.json;  workspace :
     folder for checkpoints, kept outside the workflow's outputs and keyed by `training_key`, so that a run that was
     killed goes on from its last checkpoint and one with other settings starts anew;  budget_s : seconds after
-    which to stop at a checkpoint;  workers : processes for augmentation (0: in this process,
-    bit-reproducible);  code : version of the method, part of the key.
+    which to stop at a checkpoint;  processes : that share every batch, each on a GPU of its own (nnU-Net's DDP);
+    a training may go on with another number of them;  workers : processes for augmentation in all (0: in the
+    training process, bit-reproducible);  code : version of the method, part of the key.
 
-    Raises TimeBudgetReachedError when the budget is used up, TakenOverError when another process has begun the
-    same training since.
+    Raises InputError if there are more processes than cases in a batch, TimeBudgetReachedError when the budget is
+    used up, TakenOverError when another process has begun the same training since.
     """
     import torch
 
-    from clickpet.trainer import IMAGE_CHANNELS, ClickPetTrainer
+    from clickpet.trainer import IMAGE_CHANNELS, TimeBudgetReachedError
 
     begun_s = time.time()
     plans = deepcopy(plans)
-    plans["configurations"]["3d_fullres"]["clickpet"] = asdict(options)
-    preprocessed = Path(preprocessed)
+    configuration = plans["configurations"]["3d_fullres"]
+    configuration["clickpet"] = asdict(options)
+    if processes > configuration["batch_size"]:
+        raise InputError(
+            f"{processes} GPUs cannot share batches of {configuration['batch_size']}",
+            mend="lower `gpu` of train_lesion_fold under set-resources, or raise train.batch_size",
+        )
+    preprocessed, workspace = Path(preprocessed), Path(workspace)
     key = training_key([plans, dataset, code], case_split, preprocessed, pretrained)
-    workspace = Path(workspace)
     folder = workspace / key
     _forget_others(workspace, key)
     folder.mkdir(parents=True, exist_ok=True)
     claim = Claim(folder)
     shutil.copyfile(fingerprint, folder / "dataset_fingerprint.json")
-
-    os.environ["nnUNet_n_proc_DA"] = str(workers)
-    os.environ["nnUNet_results"] = str(folder)
-    os.environ.pop("nnUNet_preprocessed", None)
-    if device == "cpu":
-        torch.use_deterministic_algorithms(True)
-    plans["continue_training"] = False
-    fold_name = fold if fold == "all" else int(fold)
-    trainer = ClickPetTrainer(plans, "3d_fullres", fold_name, dataset, torch.device(device))
-    trainer.preprocessed_dataset_folder_base = str(folder)
-    trainer.preprocessed_dataset_folder = str(preprocessed)
-    trainer.case_split = case_split
-    trainer.pretrained_checkpoint = pretrained
-    trainer.deadline_s = None if budget_s is None else begun_s + budget_s
-
-    output = Path(trainer.output_folder)
-    for half in output.glob(".*.pth"):  # of a killed process, which was writing a checkpoint
+    for half in folder.rglob(".*.pth"):  # of a killed process, which was writing a checkpoint
         half.unlink(missing_ok=True)
-    if not (output / FINAL).is_file():
-        trainer.initialize()
-        if (output / LATEST).is_file():
-            trainer.load_checkpoint(str(output / LATEST))
-            trainer.print_to_log_file(f"going on after epoch {trainer.current_epoch} of {trainer.num_epochs}")
-        trainer.progress_file = str(workspace / "progress.json")
-        trainer.claim = claim
-        trainer.run_training()
-    checkpoint = torch.load(output / FINAL, map_location="cpu", weights_only=False)
+    if not _finished(folder):
+        training = _Training(
+            plans=plans,
+            dataset=dataset,
+            fold=fold,
+            case_split=case_split,
+            preprocessed=str(preprocessed),
+            folder=str(folder),
+            progress_file=str(workspace / "progress.json"),
+            pretrained=pretrained,
+            deadline_s=None if budget_s is None else begun_s + budget_s,
+            device=device,
+            workers=max(workers // processes, 1) if workers else 0,
+            claim=claim,
+        )
+        if processes == 1:
+            _train(training)
+        else:
+            _train_together(training, processes)
+    final = _finished(folder)
+    if final is None:
+        raise TimeBudgetReachedError("stopped at a checkpoint, because its time was used up")
+    checkpoint = torch.load(final, map_location="cpu", weights_only=False)
     curves = {name: [float(value) for value in checkpoint["logging"][key]] for name, key in CURVES.items()}
     record = {
         "fold": fold,
@@ -148,7 +154,83 @@ def train_lesion_fold(
         "options": asdict(options),
         "key": key,
     }
-    return output / FINAL, record
+    return final, record
+
+
+@dataclass(frozen=True)
+class _Training:
+    """What a process must know to train; arguments of `train_lesion_fold`, and `folder`: workspace / key."""
+
+    plans: dict
+    dataset: dict
+    fold: str
+    case_split: tuple[list[str], list[str]]
+    preprocessed: str
+    folder: str
+    progress_file: str
+    pretrained: str | None
+    deadline_s: float | None
+    device: str
+    workers: int
+    claim: Claim
+
+
+def _finished(folder: Path) -> Path | None:
+    """The final checkpoint in a folder, if the training has come to its end."""
+    return next(folder.rglob(FINAL), None)
+
+
+def _train(training: _Training) -> None:
+    """Train to the end, in one process or as one of several."""
+    import torch
+
+    from clickpet.trainer import ClickPetTrainer
+
+    os.environ["nnUNet_n_proc_DA"] = str(training.workers)
+    os.environ["nnUNet_results"] = training.folder
+    os.environ.pop("nnUNet_preprocessed", None)
+    if training.device == "cpu":
+        torch.use_deterministic_algorithms(True)
+    plans = {**training.plans, "continue_training": False}
+    fold = training.fold if training.fold == "all" else int(training.fold)
+    trainer = ClickPetTrainer(plans, "3d_fullres", fold, training.dataset, torch.device(training.device))
+    trainer.preprocessed_dataset_folder_base = training.folder
+    trainer.preprocessed_dataset_folder = training.preprocessed
+    trainer.case_split = training.case_split
+    trainer.pretrained_checkpoint = training.pretrained
+    trainer.deadline_s = training.deadline_s
+    trainer.progress_file = training.progress_file
+    trainer.claim = training.claim
+    trainer.initialize()
+    latest = Path(trainer.output_folder, LATEST)
+    if latest.is_file():
+        trainer.load_checkpoint(str(latest))
+        trainer.print_to_log_file(f"going on after epoch {trainer.current_epoch} of {trainer.num_epochs}")
+    trainer.run_training()
+
+
+def _train_together(training: _Training, processes: int) -> None:
+    """Train in several processes; if one fails all end, and its error is raised here."""
+    import torch
+
+    with tempfile.TemporaryDirectory() as folder:
+        torch.multiprocessing.spawn(_train_as, (training, processes, f"{folder}/meet"), nprocs=processes)
+
+
+def _train_as(rank: int, training: _Training, processes: int, meeting_point: str) -> None:
+    """One of several processes; returns without a final checkpoint when the time is used up."""
+    from torch import distributed
+
+    from clickpet.trainer import TimeBudgetReachedError, prepare_rank
+
+    backend = prepare_rank(rank, training.device)
+    distributed.init_process_group(backend, init_method=f"file://{meeting_point}", rank=rank, world_size=processes)
+    try:
+        _train(training)
+    except TimeBudgetReachedError as stopped:
+        print(stopped)
+    finally:
+        distributed.destroy_process_group()
 
 
 def _forget_others(workspace: Path, key: str) -> None:

@@ -4,7 +4,7 @@ from clickpet.job import logged
 
 
 def main(job):
-    with logged(job.log[0], job.threads):
+    with logged(job.log[0], job.threads, gpus=job.resources.get("gpu", 1)):
         from pathlib import Path
 
         from clickpet.calibrate import calibrate, table

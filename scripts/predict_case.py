@@ -4,7 +4,7 @@ from clickpet.job import logged
 
 
 def main(job):
-    with logged(job.log[0], job.threads):
+    with logged(job.log[0], job.threads, gpus=job.resources.get("gpu", 1)):
         from clickpet.files import read_json, write_json
         from clickpet.images import write_image
         from clickpet.inference import (

@@ -4,7 +4,7 @@ from clickpet.job import logged
 
 
 def main(job):
-    with logged(job.log[0], job.threads):
+    with logged(job.log[0], job.threads, gpus=job.resources.get("gpu", 1)):
         from clickpet.files import write_json
         from clickpet.ingest import read_ct
         from clickpet.organ_maps import OrganCase, segment_missing

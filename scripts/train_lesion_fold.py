@@ -4,7 +4,7 @@ from clickpet.job import logged
 
 
 def main(job):
-    with logged(job.log[0], job.threads):
+    with logged(job.log[0], job.threads, gpus=job.resources.get("gpu", 1)):
         import torch
 
         from clickpet.files import read_json, write_json
@@ -31,6 +31,7 @@ def main(job):
                 pretrained=job.input.pretrained or None,
                 budget_s=60 * float(budget_min) if budget_min else None,
                 device="cuda" if on_gpu else "cpu",
+                processes=job.resources.get("gpu", 1) if on_gpu else 1,
                 code=job.params.code,
                 workers=max(job.threads - 1, 1) if on_gpu else 0,
             )

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from clickpet.errors import InputError
 from clickpet.planning import Topology, dataset_json, fingerprint_case, fingerprint_cohort, network_plans, resencl_plans
 from clickpet.preprocessing import preprocess_case, save_preprocessed
 from clickpet.pretrained import start_from
@@ -204,3 +205,33 @@ def test_a_checkpoint_that_fits_nowhere_is_refused(tmp_path):
     torch.save({"network_weights": {"x": torch.zeros(1)}}, tmp_path / "w.pth")
     with pytest.raises(ValueError, match="no tensor of this checkpoint fits"):
         start_from(Tiny(3), tmp_path / "w.pth")
+
+
+def test_two_processes_share_the_batches_and_end_with_one_network(study, undisturbed, tmp_path):
+    weights, record = train(study, tmp_path, processes=2)
+    assert weights.keys() == undisturbed[0].keys()
+    assert not same(weights, undisturbed[0])
+    assert record["key"] == undisturbed[1]["key"]
+    assert np.isfinite(record["train_loss"]).all()
+
+
+def test_two_processes_stop_together_and_one_goes_on(study, tmp_path):
+    with pytest.raises(TimeBudgetReachedError, match="its time was used up"):
+        train(study, tmp_path, processes=2, budget_s=0)
+    _, record = train(study, tmp_path)
+    (folder,) = (path for path in tmp_path.iterdir() if path.is_dir())
+    logs = "".join(path.read_text() for path in folder.rglob("training_log*.txt"))
+    assert "going on after epoch 1 of 2" in logs
+    assert len(record["train_loss"]) == 2
+
+
+def test_an_error_in_one_of_two_processes_ends_both(study, tmp_path):
+    weights = tmp_path / "weights.pth"
+    weights.write_bytes(b"none")
+    with pytest.raises(torch.multiprocessing.ProcessRaisedException, match=r"weights\.pth"):
+        train(study, tmp_path, processes=2, pretrained=str(weights))
+
+
+def test_more_processes_than_cases_in_a_batch_are_refused(study, tmp_path):
+    with pytest.raises(InputError, match="3 GPUs cannot share batches of 2"):
+        train(study, tmp_path, processes=3)
