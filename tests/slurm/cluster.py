@@ -159,10 +159,17 @@ class Cluster:
                 keepers = self._processes(lambda line, job=job: f"slurmstepd: [{job}." in line)
                 self._send(signal.SIGKILL, [keeper for keeper in keepers if keeper in self._ours()])
 
-    def pause(self, job: str, program: str) -> None:
+    def pause(self, job: str, program: str) -> list[int]:
         """SIGSTOP the processes of a job that have `program` in their command line, as if their disk hung."""
         wanted = set(self._processes(lambda line: program in line))
-        self._send(signal.SIGSTOP, [process for process in self._processes_of(job) if process in wanted])
+        paused = [process for process in self._processes_of(job) if process in wanted]
+        assert paused, f"job {job} has no process {program}"
+        self._send(signal.SIGSTOP, paused)
+        return paused
+
+    def wake(self, processes: list[int]) -> None:
+        """SIGCONT paused processes."""
+        self._send(signal.SIGCONT, processes)
 
     def _ours(self) -> list[int]:
         return _with_environment(f"SLURM_CONF={self.folder}/slurm.conf")
@@ -238,7 +245,7 @@ class Cluster:
 
     @staticmethod
     def _processes(matches: Callable[[str], bool]) -> list[int]:
-        lines = subprocess.run(["ps", "-eo", "pid=,args="], capture_output=True, text=True, check=True).stdout
+        lines = subprocess.run(["ps", "-ww", "-eo", "pid=,args="], capture_output=True, text=True, check=True).stdout
         return [int(line.split()[0]) for line in lines.splitlines() if matches(line)]
 
     @staticmethod

@@ -23,6 +23,7 @@ train: {epochs: 24, iterations_per_epoch: {fdg: 6}, validation_iterations: 1}
 evaluate: {bootstrap_repeats: 50}
 report: {interactive: false}
 """
+TRAINING = ".train_lesion_fold.py"
 KINDS = ["fdg train", "fdg train"]
 TABLES = ("scores.tsv", "summary.tsv", "splits.json")
 FOLDS = [f"results/models/fdg/fold_{fold}/checkpoint_final.pth" for fold in (0, 1)]
@@ -108,7 +109,7 @@ def test_over_its_time_budget_it_stops_at_a_checkpoint_and_goes_on(healthy, on_c
 def test_over_its_time_limit_it_is_killed_and_goes_on(healthy, on_cluster, prepared, quiet, tmp_path):
     run = on_cluster(tmp_path, {"train_lesion_fold": {"time_budget_min": 60, "runtime": 2}}, begun=prepared)
     snakemake, job = begin(run, healthy)
-    healthy.pause(job["id"], ".train_lesion_fold.py")
+    healthy.pause(job["id"], TRAINING)
     require_same(run, quiet, snakemake)
     assert "TIMEOUT" in run.log()
     assert resumed(run)
@@ -134,13 +135,26 @@ def test_a_cancelled_training_goes_on(healthy, on_cluster, prepared, quiet, tmp_
 
 
 @on_request
-@pytest.mark.parametrize("processes", [True, False], ids=["with its processes", "while its processes go on"])
-def test_a_training_whose_node_dies_goes_on_elsewhere(healthy, on_cluster, prepared, quiet, tmp_path, processes):
+def test_a_training_whose_node_dies_goes_on_elsewhere(healthy, on_cluster, prepared, quiet, tmp_path):
     run = on_cluster(tmp_path, begun=prepared)
     snakemake, job = begin(run, healthy)
-    healthy.kill_node(job["node"], processes=processes)
+    healthy.kill_node(job["node"], processes=True)
     require_same(run, quiet, snakemake)
     assert resumed(run)
+
+
+@on_request
+def test_a_lost_training_that_computes_on_makes_way(healthy, on_cluster, prepared, quiet, tmp_path):
+    run = on_cluster(tmp_path, begun=prepared)
+    snakemake, job = begin(run, healthy)
+    (claim,) = run.folder.glob(f"results/training/fdg/fold_{job['rule'][-1]}/*/claim")
+    lost, whose = healthy.pause(job["id"], TRAINING), claim.read_text()
+    healthy.kill_node(job["node"], processes=False)
+    wait_for(lambda: claim.read_text() != whose, 300, "the training begins again")
+    healthy.wake(lost)
+    require_same(run, quiet, snakemake)
+    assert resumed(run)
+    assert any("was taken over" in log.read_text() for log in run.folder.glob("logs/train_lesion_fold/fdg/*.log"))
 
 
 @on_request
