@@ -150,14 +150,18 @@ class Cluster:
         self._start(node, ["slurmd", "-D", "-f", f"{self.folder}/slurm.conf", "-N", node])
 
     def kill_node(self, node: str, *, processes: bool) -> None:
-        """SIGKILL slurmd of a node; with `processes` also all that runs there, as if it had lost power."""
+        """SIGKILL slurmd of a node and what keeps its jobs there.
+
+        With `processes` also all that they run, as if it had lost power; else that computes on, as behind a broken
+        network.
+        """
         self._stop(node, signal.SIGKILL)
-        if processes:
-            jobs = [job["id"] for job in self.jobs("RUNNING") if job["node"] == node]
-            for job in jobs:
-                self._send(signal.SIGKILL, self._processes_of(job))
-                keepers = self._processes(lambda line, job=job: f"slurmstepd: [{job}." in line)
-                self._send(signal.SIGKILL, [keeper for keeper in keepers if keeper in self._ours()])
+        for job in [job["id"] for job in self.jobs("RUNNING") if job["node"] == node]:
+            keepers = set(self._processes(lambda line, job=job: f"slurmstepd: [{job}." in line))
+            starters = set(self._processes(lambda line: line.split()[1].endswith("/srun")))
+            jobs_own = self._processes_of(job)
+            self._send(signal.SIGKILL, jobs_own if processes else [one for one in jobs_own if one in starters])
+            self._send(signal.SIGKILL, [one for one in self._ours() if one in keepers])
 
     def pause(self, job: str, program: str) -> list[int]:
         """SIGSTOP the processes of a job that have `program` in their command line, as if their disk hung."""
