@@ -55,7 +55,7 @@ rule import_label:
 
 
 rule count_lesions:
-    """Lesions of every train case in one short file: every case waits for the folds, which so have one input."""
+    """The number of lesions of every train case, in one short file: all cases wait for the folds that follow from it."""
     input:
         truths=expand("results/cases/{case}/truth.json", case=TRAIN),
     output:

@@ -148,8 +148,9 @@ def test_a_lost_training_that_computes_on_makes_way(healthy, on_cluster, prepare
     run = on_cluster(tmp_path, begun=prepared)
     snakemake, job = begin(run, healthy)
     (claim,) = run.folder.glob(f"results/training/fdg/fold_{job['rule'][-1]}/*/claim")
-    lost, whose = healthy.pause(job["id"], TRAINING), claim.read_text()
+    whose = claim.read_text()
     healthy.kill_node(job["node"], processes=False)
+    lost = healthy.pause(job["id"], TRAINING)  # until its successor is there, which takes some minutes
     wait_for(lambda: claim.read_text() != whose, 300, "the training begins again")
     healthy.wake(lost)
     require_same(run, quiet, snakemake)
