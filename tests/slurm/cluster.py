@@ -18,6 +18,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
+
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scontrol")
 CPUS, MEMORY_MB, GPUS = 16, 400_000, 2
 CONFIG = """
@@ -174,6 +176,11 @@ class Cluster:
     def wake(self, processes: list[int]) -> None:
         """SIGCONT paused processes."""
         self._send(signal.SIGCONT, processes)
+
+    @staticmethod
+    def ended(processes: list[int]) -> bool:
+        """True if none of the processes runs any more."""
+        return not any(psutil.pid_exists(one) and psutil.Process(one).status() != "zombie" for one in processes)
 
     def _ours(self) -> list[int]:
         return _with_environment(f"SLURM_CONF={self.folder}/slurm.conf")
