@@ -100,6 +100,7 @@ def train_lesion_fold(
     """
     import torch
 
+    from clickpet.digests import weights_digest
     from clickpet.trainer import IMAGE_CHANNELS, TimeBudgetReachedError
 
     begun_s = time.time()
@@ -153,6 +154,7 @@ def train_lesion_fold(
         "input_channels": IMAGE_CHANNELS + 1,
         "options": asdict(options),
         "key": key,
+        "weights": weights_digest(checkpoint["network_weights"]),
     }
     return final, record
 

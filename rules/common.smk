@@ -96,33 +96,34 @@ def mip_of(wildcards):
     return is_imported(wildcards.case) and IMPORTED.mip or MIP_OPTIONS
 
 
+def networks(case, model):
+    """What a case's jobs wait for of a model (fdg, psma, tracer): a short file about its networks, or all of its files.
+
+    All of the files, as inputs of every job, make the graph of a thousand cases a fifth slower.
+    """
+    if is_imported(case):
+        return files_of_model(models_of(case), model, folds_for(case, model))
+    return [f"results/models/{model}/{members_for(case)}.json"]
+
+
+def files_of_model(models, model, folds):
+    """A model's checkpoints, and what is needed to build its networks."""
+    if model == "tracer":
+        return [f"{models}/tracer/fold_{fold}/checkpoint.pth" for fold in folds]
+    plans = [f"{models}/{model}/{name}.json" for name in ("plans", "dataset")]
+    return plans + [f"{models}/{model}/fold_{fold}/checkpoint_final.pth" for fold in folds]
+
+
 def lesion_models(wildcards):
-    """Checkpoints that may be needed for a case; its tracer is known only when the job runs."""
-    return [
-        f"{models_of(wildcards.case)}/{tracer}/fold_{fold}/checkpoint_final.pth"
-        for tracer in tracers_for(wildcards.case)
-        for fold in folds_for(wildcards.case, tracer)
-    ]
-
-
-def plans_of_models(wildcards):
-    return expand(
-        "{models}/{tracer}/{file}.json",
-        models=models_of(wildcards.case),
-        tracer=tracers_for(wildcards.case),
-        file=["plans", "dataset"],
-    )
+    """Networks that may be needed for a case; its tracer is known only when the job runs."""
+    return [file for tracer in tracers_for(wildcards.case) for file in networks(wildcards.case, tracer)]
 
 
 def tracer_models(wildcards):
-    """Checkpoints of the discriminator; none where the tracer is not asked for."""
+    """Networks of the discriminator; none where the tracer is not asked for."""
     if len(tracers_for(wildcards.case)) == 1 or given_tracer(wildcards):
         return []
-    return expand(
-        "{models}/tracer/fold_{fold}/checkpoint.pth",
-        models=models_of(wildcards.case),
-        fold=folds_for(wildcards.case, "tracer"),
-    )
+    return networks(wildcards.case, "tracer")
 
 
 def tracers_for(case):
@@ -134,7 +135,12 @@ def folds_for(case, model):
     """Folds of a model (fdg, psma, tracer) that may see a case: never a train case one that was trained on all."""
     if is_imported(case):
         return IMPORTED.folds.get(model, [])
-    return NUMBERED_FOLDS if STUDIES[case].split == "train" else FOLDS
+    return MEMBERS[members_for(case)]
+
+
+def members_for(case):
+    """The folds of our own models that may see a case, by their name in MEMBERS."""
+    return "cross_validation" if STUDIES[case].split == "train" else "ensemble"
 
 
 def lesion_folds_for(wildcards):
@@ -182,6 +188,7 @@ config = load_config(config)
 STUDIES = {study.slug: study for study in load_cohort(config["cohort"])}
 FOLDS = [str(fold) for fold in config["folds"]]
 NUMBERED_FOLDS = [fold for fold in FOLDS if fold != "all"]
+MEMBERS = {"cross_validation": NUMBERED_FOLDS, "ensemble": FOLDS}
 TRAIN, SCORED, CASES = slugs("train"), slugs("train", "test"), list(STUDIES)
 DICOM_CODE = ["suv", "suv_header", "dicom_series", "dicom_stack", "dicom_values", "dicom_times"]
 PREDICT_CODE = [
@@ -221,5 +228,7 @@ wildcard_constraints:
     case="[A-Za-z0-9_.-]+",
     tracer="fdg|psma",
     fold="[0-9]+|all",
+    model="fdg|psma|tracer",
+    members="cross_validation|ensemble",
     clicks="[0-9]+",
     bucket="[0-9]+",

@@ -10,7 +10,6 @@ rule predict_case:
         tracer="results/cases/{case}/tracer.json",
         splits=splits_if_train,
         models=lesion_models,
-        plans=plans_of_models,
         calibration=calibration_if_any,
     output:
         **DISAGREEMENT_MAP,
@@ -47,7 +46,6 @@ rule predict_interactive:
         tracer="results/cases/{case}/tracer.json",
         splits=splits_if_train,
         models=lesion_models,
-        plans=plans_of_models,
         calibration=calibration_if_any,
     output:
         masks=expand("results/cases/{{case}}/interactive/clicks_{clicks}/lesions_raw.nii.gz", clicks=CLICK_STEPS),

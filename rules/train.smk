@@ -174,6 +174,28 @@ rule train_lesion_fold:
         "../scripts/train_lesion_fold.py"
 
 
+rule list_networks:
+    """Digests of the networks that may see train cases (cross_validation) or others (ensemble), in one short file."""
+    input:
+        files=lambda wildcards: files_of_model("results/models", wildcards.model, MEMBERS[wildcards.members]),
+        trainings=lambda wildcards: expand(
+            "results/models/{{model}}/fold_{fold}/training.json", fold=MEMBERS[wildcards.members]
+        ),
+    output:
+        networks="results/models/{model}/{members}.json",
+    log:
+        "logs/list_networks/{model}/{members}.log",
+    benchmark:
+        "benchmarks/list_networks/{model}/{members}.tsv"
+    localrule: True
+    conda:
+        "../envs/core.yaml"
+    params:
+        folds=lambda wildcards: MEMBERS[wildcards.members],
+    script:
+        "../scripts/list_networks.py"
+
+
 rule record_settings:
     """What must be told with the models: their folds, and the heatmaps and MIPs that they were trained with."""
     input:

@@ -17,12 +17,12 @@ def main(job):
 
         from clickpet.discriminator import find_tracer, load_discriminator
 
-        members = dict(zip(job.params.folds, job.input.models, strict=True))
+        folds = job.params.folds
         if job.params.out_of_fold:
-            fold = str(read_json(job.input.splits)["cases"][job.params.slug])
-            members = {fold: members[fold]}
-        answer = find_tracer(np.load(job.input.mip), [load_discriminator(path) for path in members.values()])
-        write_json(job.output.tracer, {**answer, "models": list(members)})
+            folds = [str(read_json(job.input.splits)["cases"][job.params.slug])]
+        checkpoints = [f"{job.params.models_folder}/tracer/fold_{fold}/checkpoint.pth" for fold in folds]
+        answer = find_tracer(np.load(job.input.mip), [load_discriminator(path) for path in checkpoints])
+        write_json(job.output.tracer, {**answer, "models": folds})
 
 
 if "snakemake" in globals():

@@ -7,6 +7,7 @@ def main(job):
     with logged(job.log[0], job.threads):
         import numpy as np
 
+        from clickpet.digests import weights_digest
         from clickpet.discriminator import save_discriminator, train_fold
         from clickpet.files import read_json, write_json
 
@@ -23,7 +24,7 @@ def main(job):
             seed=job.params.seed,
         )
         save_discriminator(job.output.checkpoint, weights)
-        write_json(job.output.training, {"fold": job.wildcards.fold, **record})
+        write_json(job.output.training, {"fold": job.wildcards.fold, **record, "weights": weights_digest(weights)})
 
 
 if "snakemake" in globals():

@@ -162,7 +162,8 @@ def test_an_ablation_without_organs_keeps_clicks_heatmaps_and_discriminator(work
 def test_the_iterations_of_a_tracer_train_only_that_tracer(workflow):
     jobs = workflow.would_run(CONFIG + "train: {iterations_per_epoch: {psma: 9}}\n")
     trained = {wildcards["tracer"] for rule, wildcards in jobs if rule == "train_lesion_fold"}
-    assert trained == {"psma"}
+    assert trained == {"psma"} == {wildcards["model"] for rule, wildcards in jobs if rule == "list_networks"}
+    assert "predict_case" in rules(jobs)
     assert not rules(jobs) & (OWN | {"preprocess_case", "fingerprint_cohort", "plan_training", "train_tracer_fold"})
 
 
