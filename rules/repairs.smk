@@ -1,5 +1,6 @@
 # What Snakemake 9.27 and its SLURM executor 2.8 do badly with many jobs and restless clusters; the functions say how.
-import snakemake_executor_plugin_slurm
+import sys
+
 from snakemake.dag import DAG, ScriptProcessor
 
 from clickpet.job_graph import check_groups, is_ready, once_a_rule
@@ -9,4 +10,6 @@ DAG._check_groups = check_groups
 DAG._ready = is_ready
 DAG.validate_group = lambda dag, group: None
 ScriptProcessor.process_job = once_a_rule(ScriptProcessor.process_job)
-snakemake_executor_plugin_slurm.query_job_status = patient(snakemake_executor_plugin_slurm.query_job_status)
+# Snakemake has imported every executor that is installed
+if slurm := sys.modules.get("snakemake_executor_plugin_slurm"):
+    slurm.query_job_status = patient(slurm.query_job_status)
