@@ -12,6 +12,8 @@ from clickpet.mip import mip_positions, project_mask, render_mip, save_mip_png
 
 #: Largest difference to SimpleITK, as a part of the largest SUV.
 CLOSE = 1e-5
+#: Not 2: beyond the last of two voxels SimpleITK takes a weight for a voxel that is not there (the sum is not 1).
+LENGTHS = st.integers(1, 30).filter(lambda length: length != 2)
 #: How autoPET stores its volumes.
 LAS = np.diag([-1.0, 1.0, 1.0, 1.0])
 
@@ -55,7 +57,7 @@ def stored_as(codes, array, affine):
 
 class TestAgainstSimpleITK:
     @given(
-        shape=st.tuples(st.integers(1, 30), st.integers(1, 30), st.integers(1, 30)),
+        shape=st.tuples(LENGTHS, LENGTHS, LENGTHS),
         spacing_mm=st.tuples(*[st.sampled_from([1.0, 1.7, 2.03642, 3.0, 4.07283, 5.0])] * 3),
         spacing_out_mm=st.sampled_from([2.0, 3.0, 4.0]),
         axis=st.sampled_from(["coronal", "sagittal"]),
