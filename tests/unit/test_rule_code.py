@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MODULES = {path.stem: path for path in (ROOT / "clickpet").glob("*.py")}
-#: Reading, writing, logging, complaining, telling apart: no value comes from here. (`images` also resamples: named there.)
+#: Reading, writing, logging, telling apart: no value comes from here. (`images` also resamples: there it is named.)
 GLUE = {"digests", "errors", "files", "gpus", "images", "job", "lazy_modules", "lean_nibabel"}
 DICOM = {"dicom_masks", "dicom_series", "dicom_stack", "dicom_times", "dicom_values", "suv", "suv_header"}
 MODEL_FILES = {"model_folder", "planning", "content_box"}
