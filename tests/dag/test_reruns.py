@@ -216,6 +216,14 @@ def test_a_deleted_output_is_made_again_with_what_depends_on_it(workflow):
     assert not rules(jobs) & (TRAINING | INFERENCE | OWN)
 
 
+def test_a_lost_checkpoint_is_trained_again_before_anything_is_predicted_with_it(workflow):
+    jobs = without(workflow.folder / "results" / "models" / "fdg" / "fold_0" / "checkpoint_final.pth", workflow)
+    trained = [wildcards for rule, wildcards in jobs if rule == "train_lesion_fold"]
+    assert trained == [{"tracer": "fdg", "fold": "0"}]
+    assert {"list_networks", "predict_case"} <= rules(jobs)
+    assert not rules(jobs) & (OWN | {"train_tracer_fold", "find_tracer", "preprocess_case"})
+
+
 @pytest.mark.parametrize(
     "name",
     ["cases/fdg_b/mip.png", "cases/new/study.json", "summary.tex", "nnunet/fdg/fdg_b.pkl", "cases/psma_t/truth.json"],
