@@ -20,7 +20,7 @@ LOOK_AGAIN_S = 2.0
 
 @contextmanager
 def own_gpus(count: int, *, folder: str | Path | None = None) -> Iterator[None]:
-    """Hold `count` NVIDIA GPUs that no other process in here uses meanwhile; waits until as many are free.
+    """Hold `count` NVIDIA GPUs, which no other job of clickpet on this machine gets; waits until as many are free.
 
     Sets CUDA_VISIBLE_DEVICES, and therefore must come before torch touches a GPU. Nothing is done where it is set
     already (by SLURM, or by the user) and where nvidia-smi finds no GPU.

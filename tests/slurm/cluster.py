@@ -180,7 +180,11 @@ class Cluster:
     @staticmethod
     def ended(processes: list[int]) -> bool:
         """True if none of the processes runs any more."""
-        return not any(psutil.pid_exists(one) and psutil.Process(one).status() != "zombie" for one in processes)
+        for process in processes:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if psutil.Process(process).status() != psutil.STATUS_ZOMBIE:
+                    return False
+        return True
 
     def _ours(self) -> list[int]:
         return _with_environment(f"SLURM_CONF={self.folder}/slurm.conf")
