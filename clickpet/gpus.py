@@ -36,14 +36,14 @@ def own_gpus(count: int, *, folder: str | Path | None = None) -> Iterator[None]:
         raise InputError(
             f"{count} GPUs are asked for, this machine has {len(names)}", mend="lower `gpu` under set-resources"
         )
-    locks = [Path(folder or tempfile.gettempdir(), f"clickpet_{name}.lock") for name in names]
+    locks = {name: Path(folder or tempfile.gettempdir(), f"clickpet_{name}.lock") for name in names}
     held = _hold(locks, count)
     if not held:
         print(f"waiting for {count} of {len(names)} GPUs, which other jobs have", flush=True)
     while not held:
         time.sleep(LOOK_AGAIN_S)
         held = _hold(locks, count)
-    os.environ[VISIBLE] = ",".join(name for name, lock in zip(names, locks, strict=True) if lock in held)
+    os.environ[VISIBLE] = ",".join(held)
     try:
         yield
     finally:
@@ -52,17 +52,17 @@ def own_gpus(count: int, *, folder: str | Path | None = None) -> Iterator[None]:
             os.close(file)
 
 
-def _hold(locks: list[Path], count: int) -> dict[Path, int]:
-    """File descriptors of the first `count` locks that are free; none at all if there are fewer."""
+def _hold(locks: dict[str, Path], count: int) -> dict[str, int]:
+    """File descriptors of the first `count` locks that are free, by name; none at all if there are fewer."""
     held = {}
-    for lock in locks:
+    for name, lock in locks.items():
         file = os.open(lock, os.O_RDONLY if lock.exists() else os.O_RDONLY | os.O_CREAT, 0o644)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(file)
             continue
-        held[lock] = file
+        held[name] = file
         if len(held) == count:
             return held
     for file in held.values():

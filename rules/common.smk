@@ -8,7 +8,7 @@ from clickpet.cohort import FILES, TRACERS, read_cohort
 from clickpet.config import ConfigError, resolve
 from clickpet.errors import InputError
 from clickpet.files import content_hash
-from clickpet.model_settings import read_settings, shown_by
+from clickpet.model_settings import CHECKPOINTS, read_settings, shown_by
 from clickpet.slurm_queue import refuse_orphans
 
 
@@ -108,10 +108,8 @@ def networks(case, model):
 
 def files_of_model(models, model, folds):
     """A model's checkpoints, and what is needed to build its networks."""
-    if model == "tracer":
-        return [f"{models}/tracer/fold_{fold}/checkpoint.pth" for fold in folds]
-    plans = [f"{models}/{model}/{name}.json" for name in ("plans", "dataset")]
-    return plans + [f"{models}/{model}/fold_{fold}/checkpoint_final.pth" for fold in folds]
+    plans = [] if model == "tracer" else [f"{models}/{model}/{name}.json" for name in ("plans", "dataset")]
+    return plans + [f"{models}/{model}/fold_{fold}/{CHECKPOINTS[model]}" for fold in folds]
 
 
 def lesion_models(wildcards):

@@ -12,7 +12,7 @@ from clickpet.errors import InputError
 from clickpet.gpus import VISIBLE, own_gpus
 
 HOLD = """
-import os, sys, time
+import os, sys
 from clickpet.gpus import own_gpus
 with own_gpus(int(sys.argv[1]), folder=sys.argv[2]):
     print(os.environ["CUDA_VISIBLE_DEVICES"], flush=True)
