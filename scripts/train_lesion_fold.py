@@ -31,7 +31,7 @@ def main(job):
                 pretrained=job.input.pretrained or None,
                 budget_s=60 * float(budget_min) if budget_min else None,
                 device="cuda" if on_gpu else "cpu",
-                processes=job.resources.get("gpu", 1) if on_gpu else 1,
+                processes=max(job.resources.get("gpu", 1), 1) if on_gpu else 1,
                 code=job.params.code,
                 workers=max(job.threads - 1, 1) if on_gpu else 0,
             )
