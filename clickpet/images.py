@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import nibabel as nib
 import numpy as np
 
 from clickpet.errors import InputError
 from clickpet.files import replacing
-from clickpet.lean_nibabel import nibabel as nib
 
 if TYPE_CHECKING:
     import SimpleITK as sitk

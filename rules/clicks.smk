@@ -20,7 +20,7 @@ rule place_clicks:
         runtime=20,
     params:
         **config["clicks"],
-        code=code("clicks"),
+        code=code("place_clicks"),
     script:
         "../scripts/place_clicks.py"
 
@@ -43,6 +43,6 @@ rule draw_heatmap:
         runtime=20,
     params:
         options=heatmap_of,
-        code=code("heatmap", "clicks"),
+        code=code("draw_heatmap"),
     script:
         "../scripts/draw_heatmap.py"

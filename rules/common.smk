@@ -3,13 +3,14 @@ import os
 import sys
 from difflib import get_close_matches
 
-from clickpet.buckets import bucket_count, bucket_of
+from clickpet.workflow.buckets import bucket_count, bucket_of
 from clickpet.cohort import FILES, TRACERS, read_cohort
 from clickpet.config import ConfigError, resolve
 from clickpet.errors import InputError
 from clickpet.files import content_hash
-from clickpet.model_settings import CHECKPOINTS, read_settings, shown_by
-from clickpet.slurm_queue import refuse_orphans
+from clickpet.models.settings import CHECKPOINTS, read_settings, shown_by
+from clickpet.workflow.code_key import code_key
+from clickpet.workflow.slurm_queue import refuse_orphans
 
 
 def load_config(given):
@@ -50,13 +51,14 @@ def stop_if_orphans_run():
         sys.exit(str(error))
 
 
-def code(*modules):
-    """Hash of library modules (or other files) that a job computes with; a changed method re-runs it, a clone does not.
+def code(script):
+    """Hash of what a script computes with, so that a changed method re-runs it and a clone or a comment does not."""
+    return code_key(f"{workflow.basedir}/scripts/{script}.py", library=f"{workflow.basedir}/clickpet")
 
-    tests/unit/test_rule_code.py holds these lists against what the rules' scripts import.
-    """
-    files = [module if "." in module else f"{module}.py" for module in modules]
-    return content_hash(*(f"{workflow.basedir}/clickpet/{file}" for file in files))
+
+def method(*names):
+    """Hash of library modules, or of what they define, with all that these use."""
+    return code_key(*names, library=f"{workflow.basedir}/clickpet")
 
 
 def study(wildcards):
@@ -188,27 +190,15 @@ FOLDS = [str(fold) for fold in config["folds"]]
 NUMBERED_FOLDS = [fold for fold in FOLDS if fold != "all"]
 MEMBERS = {"cross_validation": NUMBERED_FOLDS, "ensemble": FOLDS}
 TRAIN, SCORED, CASES = slugs("train"), slugs("train", "test"), list(STUDIES)
-DICOM_CODE = ["suv", "suv_header", "dicom_series", "dicom_stack", "dicom_values", "dicom_times"]
-PREDICT_CODE = [
-    "inference",
-    "ensemble",
-    "sliding_window",
-    "network_grid",
-    "body",
-    "mirroring",
-    "model_folder",
-    "network",
-    "resampling",
-    "content_box",
-    "planning",
-]
 ORGAN_BUCKETS = {case: f"{bucket_of(case, bucket_count(len(TRAIN))):03d}" for case in TRAIN}
 # what a kept organ map depends on besides its CT: only what decides its values, for a map costs minutes of a GPU
-ORGAN_SETTINGS = {"fast": config["organs"]["fast"], "code": code("totalseg", "organs")}
+ORGAN_SETTINGS = {"fast": config["organs"]["fast"], "code": method("clickpet.organs.totalsegmentator.OrganSegmenter")}
 # with TotalSegmentator the organs come after the quality control, and their findings in a table of their own
 FINDINGS = ["results/quality.tsv"]
 if config["organs"]["provider"] == "totalsegmentator" and TRAIN:
     FINDINGS.append("results/organ_quality.tsv")
+# all code that decides what a training learns; how it is kept alive and recorded is not part of it
+TRAINING_METHOD = method("clickpet.train.trainer.ClickPetTrainer", "clickpet.nnunet.network")
 INTERACTIVE = config["report"]["interactive"]
 CLICK_STEPS = config["evaluate"]["click_steps"]
 MIP_OPTIONS = shown_by(config)["mip"]

@@ -23,7 +23,7 @@ rule score_case:
         runtime=20,
     params:
         row=lambda wildcards: labels_of(wildcards.case),
-        code=code("scores", "lesion_table", "runs"),
+        code=code("score_case"),
     script:
         "../scripts/score_case.py"
 
@@ -50,7 +50,7 @@ rule measure_lesions:
         runtime=20,
     params:
         row=lambda wildcards: labels_of(wildcards.case),
-        code=code("lesion_table", "runs"),
+        code=code("measure_lesions"),
     script:
         "../scripts/measure_lesions.py"
 
@@ -79,7 +79,7 @@ rule score_interactive:
         row=lambda wildcards: labels_of(wildcards.case),
         steps=CLICK_STEPS,
         postprocess=config["postprocess"],
-        code=code("scores", "postprocess", "runs"),
+        code=code("score_interactive"),
     script:
         "../scripts/score_interactive.py"
 
@@ -103,7 +103,7 @@ rule summarise_scores:
         seed=config["seed"],
         repeats=config["evaluate"]["bootstrap_repeats"],
         confidence=config["evaluate"]["confidence"],
-        code=code("summary", "bootstrap"),
+        code=code("summarise_scores"),
     script:
         "../scripts/summarise_scores.py"
 
@@ -126,6 +126,6 @@ rule summarise_interactive:
         seed=config["seed"],
         repeats=config["evaluate"]["bootstrap_repeats"],
         confidence=config["evaluate"]["confidence"],
-        code=code("interactive", "summary", "bootstrap"),
+        code=code("summarise_interactive"),
     script:
         "../scripts/summarise_interactive.py"

@@ -22,7 +22,7 @@ rule import_case:
     params:
         name=lambda wildcards: study(wildcards).case,
         suv_timing=config["ingest"]["suv_timing"],
-        code=code("ingest", "images", *DICOM_CODE),
+        code=code("import_case"),
     script:
         "../scripts/import_case.py"
 
@@ -49,7 +49,7 @@ rule import_label:
     params:
         regions=config["ingest"]["label_regions"],
         drawn_on=lambda wildcards: [study(wildcards).pet, study(wildcards).ct],
-        code=code("ingest", "images", "planning", "content_box", "dicom_masks", *DICOM_CODE),
+        code=code("import_label"),
     script:
         "../scripts/import_label.py"
 
@@ -69,6 +69,7 @@ rule count_lesions:
         "../envs/core.yaml"
     params:
         slugs=TRAIN,
+        code=code("count_lesions"),
     script:
         "../scripts/count_lesions.py"
 
@@ -99,7 +100,7 @@ rule split_patients:
         ],
         n_folds=len(NUMBERED_FOLDS),
         seed=config["seed"],
-        code=code("splits"),
+        code=code("split_patients"),
     script:
         "../scripts/split_patients.py"
 
@@ -122,7 +123,7 @@ rule list_cohort:
     conda:
         "../envs/core.yaml"
     params:
-        code=code("cohort", "slugs"),
+        code=code("list_cohort"),
     script:
         "../scripts/list_cohort.py"
 
@@ -151,7 +152,7 @@ rule check_quality:
         slug="{case}",
         tracer=lambda wildcards: study(wildcards).tracer,
         thresholds=config["quality"],
-        code=code("quality", "clicks", "organs"),
+        code=code("check_quality"),
     script:
         "../scripts/check_quality.py"
 
@@ -170,6 +171,6 @@ rule rank_findings:
     conda:
         "../envs/core.yaml"
     params:
-        code=code("quality"),
+        code=code("rank_findings"),
     script:
         "../scripts/rank_findings.py"

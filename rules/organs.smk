@@ -22,7 +22,7 @@ if config["organs"]["provider"] == "given":
         params:
             scheme=config["organs"]["scheme"],
             erase_lesions=config["organs"]["erase_lesions"],
-            code=code("organ_import", "organs", "images"),
+            code=code("import_organs"),
         script:
             "../scripts/import_organs.py"
 
@@ -44,7 +44,7 @@ if config["organs"]["provider"] == "totalsegmentator":
         params:
             fast=config["organs"]["fast"],
             weights=config["organs"]["weights"],
-            code=code("totalseg", "organs"),
+            code=code("find_organ_weights"),
         script:
             "../scripts/find_organ_weights.py"
 
@@ -102,7 +102,7 @@ if config["organs"]["provider"] == "totalsegmentator":
             name=lambda wildcards: study(wildcards).case,
             tracer=lambda wildcards: study(wildcards).tracer,
             thresholds=config["quality"],
-            code=code("quality"),
+            code=code("keep_organs"),
         script:
             "../scripts/keep_organs.py"
 
@@ -120,6 +120,6 @@ if config["organs"]["provider"] == "totalsegmentator":
         conda:
             "../envs/core.yaml"
         params:
-            code=code("quality"),
+            code=code("rank_organ_findings"),
         script:
             "../scripts/rank_organ_findings.py"

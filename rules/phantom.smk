@@ -30,6 +30,6 @@ rule make_phantom:
         runtime=5,
     params:
         seed=config["phantom"]["seed"],
-        code=code("phantom", "organs"),
+        code=code("make_phantom"),
     script:
         "../scripts/make_phantom.py"

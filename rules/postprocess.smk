@@ -19,6 +19,6 @@ rule drop_faint_specks:
         runtime=10,
     params:
         **config["postprocess"],
-        code=code("postprocess", "runs"),
+        code=code("drop_faint_specks"),
     script:
         "../scripts/drop_faint_specks.py"

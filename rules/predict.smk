@@ -32,7 +32,7 @@ rule predict_case:
         folds=lesion_folds_for,
         models_folder=lambda wildcards: models_of(wildcards.case),
         predict=PREDICT_OPTIONS,
-        code=code(*PREDICT_CODE),
+        code=code("predict_case"),
     script:
         "../scripts/predict_case.py"
 
@@ -67,7 +67,7 @@ rule predict_interactive:
         predict=PREDICT_OPTIONS,
         heatmap=config["heatmap"],
         steps=CLICK_STEPS,
-        code=code("heatmap", "clicks", *PREDICT_CODE),
+        code=code("predict_interactive"),
     script:
         "../scripts/predict_interactive.py"
 

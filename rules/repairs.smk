@@ -3,8 +3,8 @@ import sys
 
 from snakemake.dag import DAG, ScriptProcessor
 
-from clickpet.job_graph import check_groups, is_ready, once_a_rule
-from clickpet.slurm_status import patient
+from clickpet.workflow.job_graph import check_groups, is_ready, once_a_rule
+from clickpet.workflow.slurm_answers import patient
 
 DAG._check_groups = check_groups
 DAG._ready = is_ready

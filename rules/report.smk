@@ -22,7 +22,7 @@ rule draw_case_figure:
     params:
         title=lambda wildcards: study(wildcards).case,
         spacing_mm=config["tracer"]["spacing_mm"],
-        code=code("case_figure", "clicks", "palette"),
+        code=code("draw_case_figure"),
     script:
         "../scripts/draw_case_figure.py"
 
@@ -56,7 +56,7 @@ rule draw_figures:
         seed=config["seed"],
         repeats=config["evaluate"]["bootstrap_repeats"],
         confidence=config["evaluate"]["confidence"],
-        code=code("figures", "gallery", "agreement", "palette", "run_results", "bootstrap", "page"),
+        code=code("draw_figures"),
     script:
         "../scripts/draw_figures.py"
 
@@ -79,7 +79,7 @@ rule write_provenance:
     params:
         config=config,
         benchmarks="benchmarks",
-        code=code("provenance"),
+        code=code("write_provenance"),
     script:
         "../scripts/write_provenance.py"
 
@@ -113,22 +113,8 @@ rule write_report:
         "../envs/core.yaml"
     params:
         worst_cases=config["report"]["worst_cases"],
-        code=code(
-            "report",
-            "report_data",
-            "report_methods",
-            "report_models",
-            "report_run",
-            "report_scores",
-            "run_results",
-            "agreement",
-            "bootstrap",
-            "gallery",
-            "mirroring",
-            "page",
-            "palette",
-            "templates/report.html.j2",
-        ),
+        template=content_hash(f"{workflow.basedir}/clickpet/report/templates/report.html.j2"),
+        code=code("write_report"),
     script:
         "../scripts/write_report.py"
 
@@ -151,6 +137,6 @@ rule write_crate:
     conda:
         "../envs/core.yaml"
     params:
-        code=code("crate", "provenance"),
+        code=code("write_crate"),
     script:
         "../scripts/write_crate.py"

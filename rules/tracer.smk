@@ -19,7 +19,7 @@ rule render_mip:
         runtime=20,
     params:
         options=mip_of,
-        code=code("mip"),
+        code=code("render_mip"),
     script:
         "../scripts/render_mip.py"
 
@@ -37,6 +37,8 @@ rule stack_mips:
     localrule: True
     conda:
         "../envs/core.yaml"
+    params:
+        code=code("stack_mips"),
     script:
         "../scripts/stack_mips.py"
 
@@ -65,7 +67,7 @@ rule train_tracer_fold:
         tracers=[STUDIES[case].tracer for case in TRAIN],
         patients=[STUDIES[case].patient for case in TRAIN],
         seed=config["seed"],
-        code=code("discriminator"),
+        code=code("train_tracer_fold"),
     script:
         "../scripts/train_tracer_fold.py"
 
@@ -94,7 +96,7 @@ rule find_tracer:
         given=given_tracer,
         only=lambda wildcards: tracers_for(wildcards.case)[0] if len(tracers_for(wildcards.case)) == 1 else "",
         out_of_fold=lambda wildcards: study(wildcards).split == "train",
-        code=code("discriminator"),
+        code=code("find_tracer"),
     script:
         "../scripts/find_tracer.py"
 
@@ -118,6 +120,6 @@ rule report_tracer_accuracy:
             {"case": STUDIES[case].case, "slug": case, "tracer": STUDIES[case].tracer, "split": STUDIES[case].split}
             for case in SCORED
         ],
-        code=code("discriminator"),
+        code=code("report_tracer_accuracy"),
     script:
         "../scripts/report_tracer_accuracy.py"

@@ -22,7 +22,7 @@ rule fingerprint_cohort:
         mem_mb=8000,
         runtime=30,
     params:
-        code=code("planning"),
+        code=code("fingerprint_cohort"),
     script:
         "../scripts/fingerprint_cohort.py"
 
@@ -43,7 +43,7 @@ rule plan_cohort:
         "../envs/deep.yaml"
     params:
         spacing_mm=config["train"]["spacing_mm"],
-        code=code("planning"),
+        code=code("plan_cohort"),
     script:
         "../scripts/plan_cohort.py"
 
@@ -66,7 +66,7 @@ rule plan_training:
         batch_size=config["train"]["batch_size"],
         topology=config["train"]["topology"],
         organs=config["organs"]["provider"] != "none",
-        code=code("planning", "organs"),
+        code=code("plan_training"),
     script:
         "../scripts/plan_training.py"
 
@@ -97,7 +97,7 @@ rule preprocess_case:
     params:
         heatmap=config["heatmap"],
         training_clicks=config["train"]["training_clicks"],
-        code=code("preprocessing", "heatmap", "clicks"),
+        code=code("preprocess_case"),
     script:
         "../scripts/preprocess_case.py"
 
@@ -122,7 +122,7 @@ rule list_training_set:
         "../envs/core.yaml"
     params:
         slugs=lambda wildcards: slugs("train", tracer=wildcards.tracer),
-        code=code("training"),
+        code=code("list_training_set"),
     script:
         "../scripts/list_training_set.py"
 
@@ -169,7 +169,8 @@ rule train_lesion_fold:
             )
         },
         seed=config["seed"],
-        code=code("trainer", "training", "augmentation", "network", "pretrained"),
+        method=TRAINING_METHOD,
+        code=code("train_lesion_fold"),
     script:
         "../scripts/train_lesion_fold.py"
 
@@ -192,6 +193,7 @@ rule list_networks:
         "../envs/core.yaml"
     params:
         folds=lambda wildcards: MEMBERS[wildcards.members],
+        code=code("list_networks"),
     script:
         "../scripts/list_networks.py"
 
@@ -214,6 +216,6 @@ rule record_settings:
         folds={**{tracer: FOLDS for tracer in TRAINED}, "tracer": FOLDS if len(TRAINED) > 1 else []},
         heatmap=config["heatmap"],
         mip=MIP_OPTIONS,
-        code=code("model_settings"),
+        code=code("record_settings"),
     script:
         "../scripts/record_settings.py"

@@ -1,15 +1,15 @@
 """Time this machine: seconds per forward pass and per voxel, for each tracer's model."""
 
-from clickpet.job import logged
+from clickpet.workflow.job import logged
 
 
 def main(job):
     with logged(job.log[0], job.threads, gpus=job.resources.get("gpu", 1)):
         from pathlib import Path
 
-        from clickpet.calibrate import calibrate, table
         from clickpet.files import write_json, write_text
-        from clickpet.inference import best_device
+        from clickpet.predict.calibrate import calibrate, table
+        from clickpet.predict.inference import best_device
 
         folders = [Path(path).parent for path in job.input.plans]
         measured = {folder.name: calibrate(folder, device=best_device()) for folder in folders}

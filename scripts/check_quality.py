@@ -1,12 +1,12 @@
 """Look for what is wrong with a study before anything is trained on it."""
 
-from clickpet.job import logged
+from clickpet.workflow.job import logged
 
 
 def main(job):
     with logged(job.log[0], job.threads):
         from clickpet.files import write_json
-        from clickpet.quality import check_files
+        from clickpet.ingest.quality import check_files
 
         write_json(
             job.output.quality,

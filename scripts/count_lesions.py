@@ -1,6 +1,6 @@
 """The number of lesions of each train case, in one file."""
 
-from clickpet.job import logged
+from clickpet.workflow.job import logged
 
 
 def main(job):

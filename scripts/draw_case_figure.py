@@ -1,16 +1,16 @@
 """Draw projections of a case with truth, prediction and clicks."""
 
-from clickpet.job import logged
+from clickpet.workflow.job import logged
 
 
 def main(job):
     with logged(job.log[0], job.threads):
         import numpy as np
 
-        from clickpet.case_figure import CASE_DPI, draw_case
-        from clickpet.clicks import read_clicks
+        from clickpet.clicks.clicks import read_clicks
         from clickpet.images import read_image
-        from clickpet.palette import save_png
+        from clickpet.report.case_figure import CASE_DPI, draw_case
+        from clickpet.report.style import save_png
 
         suv = read_image(job.input.suv, np.float32)
         truth = read_image(job.input.truth).array > 0 if job.input.get("truth") else None

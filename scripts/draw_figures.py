@@ -1,15 +1,15 @@
 """Draw the figures of the whole run."""
 
-from clickpet.job import logged
+from clickpet.workflow.job import logged
 
 
 def main(job):
     with logged(job.log[0], job.threads):
-        from clickpet import figures
-        from clickpet.agreement import sensitivity_by_volume
-        from clickpet.gallery import worst_pictures
-        from clickpet.palette import save_png
-        from clickpet.run_results import read_lesion_tables, read_table, read_training_by_model
+        from clickpet.evaluate.agreement import sensitivity_by_volume
+        from clickpet.evaluate.run_results import read_lesion_tables, read_table, read_training_by_model
+        from clickpet.report import figures
+        from clickpet.report.gallery import worst_pictures
+        from clickpet.report.style import save_png
 
         bootstrap = {name: job.params[name] for name in ("repeats", "confidence", "seed")}
         scores = read_table(job.input.scores)

@@ -1,12 +1,12 @@
 """Draw a study's clicks as a heatmap."""
 
-from clickpet.job import logged
+from clickpet.workflow.job import logged
 
 
 def main(job):
     with logged(job.log[0], job.threads):
-        from clickpet.clicks import read_clicks
-        from clickpet.heatmap import draw_heatmap
+        from clickpet.clicks.clicks import read_clicks
+        from clickpet.clicks.heatmap import draw_heatmap
         from clickpet.images import read_image, write_image
 
         suv = read_image(job.input.suv)

@@ -1,13 +1,13 @@
 """Erase lesion components that are both tiny and faint."""
 
-from clickpet.job import logged
+from clickpet.workflow.job import logged
 
 
 def main(job):
     with logged(job.log[0], job.threads):
+        from clickpet.evaluate.scores import check_one_grid
         from clickpet.images import read_image, voxel_volume_ml, write_image
-        from clickpet.postprocess import drop_faint_specks
-        from clickpet.scores import check_one_grid
+        from clickpet.postprocess.specks import drop_faint_specks
 
         mask, suv = read_image(job.input.mask), read_image(job.input.suv)
         check_one_grid({job.input.mask: mask, job.input.suv: suv})

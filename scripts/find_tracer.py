@@ -1,6 +1,6 @@
 """Find the tracer of a case from its MIP, unless it is known."""
 
-from clickpet.job import logged
+from clickpet.workflow.job import logged
 
 
 def main(job):
@@ -15,7 +15,7 @@ def main(job):
 
         import numpy as np
 
-        from clickpet.discriminator import find_tracer, load_discriminator
+        from clickpet.tracer.discriminator import find_tracer, load_discriminator
 
         folds = job.params.folds
         if job.params.out_of_fold:

@@ -1,6 +1,6 @@
 """nnU-Net's dataset fingerprint of a tracer's train cases."""
 
-from clickpet.job import logged
+from clickpet.workflow.job import logged
 
 
 def main(job):
@@ -8,7 +8,7 @@ def main(job):
         import numpy as np
 
         from clickpet.files import read_json, write_json
-        from clickpet.planning import fingerprint_cohort
+        from clickpet.nnunet.plans import fingerprint_cohort
 
         cases = [read_json(record)["fingerprint"] for record in job.input.records]
         write_json(job.output.fingerprint, fingerprint_cohort(cases, [np.load(file) for file in job.input.intensities]))

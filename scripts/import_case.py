@@ -1,13 +1,13 @@
 """Bring CT and PET of a study onto the PET's grid as HU and SUV."""
 
-from clickpet.job import logged
+from clickpet.workflow.job import logged
 
 
 def main(job):
     with logged(job.log[0], job.threads):
         from clickpet.files import write_json
         from clickpet.images import write_image
-        from clickpet.ingest import load_ct, load_pet
+        from clickpet.ingest.study import load_ct, load_pet
 
         pet, suv_audit = load_pet(job.input.pet, timing=job.params.suv_timing)
         ct, ct_record = load_ct(job.input.ct, pet)

@@ -1,6 +1,6 @@
 """Bring the expert's lesion mask onto the PET's grid and note what nnU-Net's fingerprint needs of the case."""
 
-from clickpet.job import logged
+from clickpet.workflow.job import logged
 
 
 def main(job):
@@ -9,8 +9,8 @@ def main(job):
 
         from clickpet.files import replacing, write_json
         from clickpet.images import read_image, write_image
-        from clickpet.ingest import describe_label, load_label
-        from clickpet.planning import fingerprint_case
+        from clickpet.ingest.study import describe_label, load_label
+        from clickpet.nnunet.plans import fingerprint_case
 
         pet = read_image(job.input.suv)
         truth = load_label(job.input.label, pet, regions=job.params.regions, drawn_on=job.params.drawn_on)

@@ -1,12 +1,12 @@
 """Bring a given organ map onto the PET's grid and into our organ numbers."""
 
-from clickpet.job import logged
+from clickpet.workflow.job import logged
 
 
 def main(job):
     with logged(job.log[0], job.threads):
         from clickpet.images import read_image, write_image
-        from clickpet.organ_import import import_organs
+        from clickpet.organs.given import import_organs
 
         pet = read_image(job.input.suv)
         erase = read_image(job.input.truth).array > 0 if job.params.erase_lesions else None

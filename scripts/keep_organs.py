@@ -1,15 +1,15 @@
 """Take the organ map that was made in a case's bucket, and look at the uptake of the liver in it."""
 
-from clickpet.job import logged
+from clickpet.workflow.job import logged
 
 
 def main(job):
     with logged(job.log[0], job.threads):
         from clickpet.files import write_json
         from clickpet.images import read_image, write_image
-        from clickpet.organ_maps import read_map
-        from clickpet.organs import ORGANS
-        from clickpet.quality import as_record, check_liver
+        from clickpet.ingest.quality import as_record, check_liver
+        from clickpet.organs.cache import read_map
+        from clickpet.organs.labels import ORGANS
 
         organs = read_map(job.params.folder, job.wildcards.case, job.input.ct, job.params.settings)
         liver, suv = organs.array == ORGANS["liver"], read_image(job.input.suv).array

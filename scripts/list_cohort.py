@@ -1,6 +1,6 @@
 """The cohort with slugs and folds."""
 
-from clickpet.job import logged
+from clickpet.workflow.job import logged
 
 
 def main(job):

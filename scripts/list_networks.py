@@ -1,6 +1,6 @@
 """Digests of a model's networks by fold, from the records of their trainings."""
 
-from clickpet.job import logged
+from clickpet.workflow.job import logged
 
 
 def main(job):

@@ -1,12 +1,12 @@
 """Each preprocessed case of a tracer with the digest of its data, in one file."""
 
-from clickpet.job import logged
+from clickpet.workflow.job import logged
 
 
 def main(job):
     with logged(job.log[0], job.threads):
         from clickpet.files import write_json
-        from clickpet.training import data_digest
+        from clickpet.train.lesion_fold import data_digest
 
         digests = [data_digest(file) for file in job.input.properties]
         write_json(job.output.cases, dict(zip(job.params.slugs, digests, strict=True)))

@@ -1,11 +1,11 @@
 """Make the phantom cohort."""
 
-from clickpet.job import logged
+from clickpet.workflow.job import logged
 
 
 def main(job):
     with logged(job.log[0], job.threads):
-        from clickpet.phantom import write_cohort
+        from clickpet.phantom.phantom import write_cohort
 
         write_cohort(seed=job.params.seed)
 

@@ -1,17 +1,17 @@
 """Write the table of the lesions that were found in one case, and their totals."""
 
-from clickpet.job import logged
+from clickpet.workflow.job import logged
 
 
 def main(job):
     with logged(job.log[0], job.threads):
         import numpy as np
 
+        from clickpet.evaluate.lesion_table import measure_lesions, measure_study, over_mask
+        from clickpet.evaluate.scores import check_one_grid
+        from clickpet.evaluate.summary import write_table
         from clickpet.files import write_json
         from clickpet.images import read_image
-        from clickpet.lesion_table import measure_lesions, measure_study, over_mask
-        from clickpet.scores import check_one_grid
-        from clickpet.summary import write_table
 
         names = [name for name in ("mask", "suv", "truth") if job.input.get(name)]  # not every case has a truth
         images = {name: read_image(job.input[name]) for name in names}

@@ -1,11 +1,11 @@
 """Read a study's clicks, or simulate them from its truth."""
 
-from clickpet.job import logged
+from clickpet.workflow.job import logged
 
 
 def main(job):
     with logged(job.log[0], job.threads):
-        from clickpet.clicks import Clicks, read_clicks, simulate_clicks, write_clicks
+        from clickpet.clicks.clicks import Clicks, read_clicks, simulate_clicks, write_clicks
         from clickpet.images import read_image
 
         suv = read_image(job.input.suv)

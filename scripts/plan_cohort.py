@@ -1,12 +1,12 @@
 """nnU-Net's dataset description and ResEncL plans of a tracer's train cases."""
 
-from clickpet.job import logged
+from clickpet.workflow.job import logged
 
 
 def main(job):
     with logged(job.log[0], job.threads):
         from clickpet.files import read_json, write_json
-        from clickpet.planning import dataset_json, resencl_plans
+        from clickpet.nnunet.plans import dataset_json, resencl_plans
 
         fingerprint = read_json(job.input.fingerprint)
         dataset = dataset_json(len(fingerprint["spacings"]))

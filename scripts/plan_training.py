@@ -1,13 +1,13 @@
 """Fit the network to the configured patch."""
 
-from clickpet.job import logged
+from clickpet.workflow.job import logged
 
 
 def main(job):
     with logged(job.log[0], job.threads):
         from clickpet.files import read_json, write_json
-        from clickpet.organs import ORGANS
-        from clickpet.planning import Topology, network_plans
+        from clickpet.nnunet.plans import Topology, network_plans
+        from clickpet.organs.labels import ORGANS
 
         plans = network_plans(
             read_json(job.input.plans),

@@ -1,13 +1,13 @@
 """Segment the lesions of one case with the models of its tracer."""
 
-from clickpet.job import logged
+from clickpet.workflow.job import logged
 
 
 def main(job):
     with logged(job.log[0], job.threads, gpus=job.resources.get("gpu", 1)):
         from clickpet.files import read_json, write_json
         from clickpet.images import write_image
-        from clickpet.inference import (
+        from clickpet.predict.inference import (
             member_folds,
             predict_scan,
             read_heatmap,

@@ -1,15 +1,15 @@
 """Segment the lesions of one case again and again, with more and more of its clicks."""
 
-from clickpet.job import logged
+from clickpet.workflow.job import logged
 
 
 def main(job):
     with logged(job.log[0], job.threads, gpus=job.resources.get("gpu", 1)):
-        from clickpet.clicks import read_clicks
+        from clickpet.clicks.clicks import read_clicks
+        from clickpet.clicks.heatmap import heatmap_steps
         from clickpet.files import read_json
-        from clickpet.heatmap import heatmap_steps
         from clickpet.images import spacing_mm
-        from clickpet.inference import member_folds, predict_scan, read_scan, write_masks
+        from clickpet.predict.inference import member_folds, predict_scan, read_scan, write_masks
 
         tracer = read_json(job.input.tracer)["tracer"]
         case_folds = read_json(job.input.splits)["cases"] if job.input.splits else {}

@@ -1,15 +1,15 @@
 """Store a train case as nnU-Net reads it."""
 
-from clickpet.job import logged
+from clickpet.workflow.job import logged
 
 
 def main(job):
     with logged(job.log[0], job.threads):
-        from clickpet.clicks import read_clicks
+        from clickpet.clicks.clicks import read_clicks
+        from clickpet.clicks.heatmap import draw_heatmap, heatmap_steps
         from clickpet.files import read_json
-        from clickpet.heatmap import draw_heatmap, heatmap_steps
         from clickpet.images import read_image
-        from clickpet.preprocessing import preprocess_case, save_preprocessed
+        from clickpet.train.preprocessing import preprocess_case, save_preprocessed
 
         ct, suv, truth = (read_image(file) for file in (job.input.ct, job.input.suv, job.input.truth))
         organs = read_image(job.input.organs).array if job.input.organs else None

@@ -1,6 +1,6 @@
 """Project a PET onto a coronal plane, as an array and as a picture."""
 
-from clickpet.job import logged
+from clickpet.workflow.job import logged
 
 
 def main(job):
@@ -9,7 +9,7 @@ def main(job):
 
         from clickpet.files import replacing
         from clickpet.images import read_image
-        from clickpet.mip import render_mip, save_mip_png
+        from clickpet.tracer.mip import render_mip, save_mip_png
 
         suv = read_image(job.input.suv)
         compat = job.params.options["compat"]

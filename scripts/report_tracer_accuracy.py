@@ -1,12 +1,12 @@
 """How often the tracer discriminator is right on the scored cases."""
 
-from clickpet.job import logged
+from clickpet.workflow.job import logged
 
 
 def main(job):
     with logged(job.log[0], job.threads):
-        from clickpet.discriminator import accuracy_report
         from clickpet.files import read_json, write_json
+        from clickpet.tracer.discriminator import accuracy_report
 
         fold_of = read_json(job.input.splits)["cases"]
         rows = []

@@ -1,14 +1,14 @@
 """Score one case against its truth."""
 
-from clickpet.job import logged
+from clickpet.workflow.job import logged
 
 
 def main(job):
     with logged(job.log[0], job.threads):
+        from clickpet.evaluate.scores import check_one_grid, score_case, score_labels
+        from clickpet.evaluate.summary import write_table
         from clickpet.files import read_json, write_json
         from clickpet.images import read_image
-        from clickpet.scores import check_one_grid, score_case, score_labels
-        from clickpet.summary import write_table
 
         paths = (job.input.mask, job.input.truth, job.input.suv)
         images = {path: read_image(path) for path in paths}

@@ -1,14 +1,14 @@
 """Post-process and score one case at every number of clicks, with one reading of its SUV and truth."""
 
-from clickpet.job import logged
+from clickpet.workflow.job import logged
 
 
 def main(job):
     with logged(job.log[0], job.threads):
+        from clickpet.evaluate.scores import check_one_grid, score_labels, score_masks
         from clickpet.files import read_json, write_json
         from clickpet.images import read_image, voxel_volume_ml, write_image
-        from clickpet.postprocess import drop_faint_specks
-        from clickpet.scores import check_one_grid, score_labels, score_masks
+        from clickpet.postprocess.specks import drop_faint_specks
 
         truth, suv = read_image(job.input.truth), read_image(job.input.suv)
         volume_ml = voxel_volume_ml(suv.affine)

@@ -1,14 +1,14 @@
 """Find the organs on the CTs of a bucket of cases with TotalSegmentator; its models are loaded once."""
 
-from clickpet.job import logged
+from clickpet.workflow.job import logged
 
 
 def main(job):
     with logged(job.log[0], job.threads, gpus=job.resources.get("gpu", 1)):
         from clickpet.files import write_json
-        from clickpet.ingest import read_ct
-        from clickpet.organ_maps import OrganCase, segment_missing
-        from clickpet.totalseg import OrganSegmenter
+        from clickpet.ingest.study import read_ct
+        from clickpet.organs.cache import OrganCase, segment_missing
+        from clickpet.organs.totalsegmentator import OrganSegmenter
 
         settings = job.params.settings
         keys = segment_missing(

@@ -1,12 +1,12 @@
 """Share the train patients out among the folds, once for all models."""
 
-from clickpet.job import logged
+from clickpet.workflow.job import logged
 
 
 def main(job):
     with logged(job.log[0], job.threads):
         from clickpet.files import read_json, write_json
-        from clickpet.splits import draw_splits, given_splits
+        from clickpet.ingest.splits import draw_splits, given_splits
 
         counts = read_json(job.input.counts)
         cases = [{**case, "lesions": counts[case["slug"]]} for case in job.params.cases]

@@ -1,6 +1,6 @@
 """Stack the MIPs of the train cases, in the cohort's order."""
 
-from clickpet.job import logged
+from clickpet.workflow.job import logged
 
 
 def main(job):

@@ -1,13 +1,13 @@
 """Put the scores of all cases and numbers of clicks into one table, and the mean curves and areas into another."""
 
-from clickpet.job import logged
+from clickpet.workflow.job import logged
 
 
 def main(job):
     with logged(job.log[0], job.threads):
+        from clickpet.evaluate.interactive import interactive_table
+        from clickpet.evaluate.summary import summarise_interactive, write_table
         from clickpet.files import read_json
-        from clickpet.interactive import interactive_table
-        from clickpet.summary import summarise_interactive, write_table
 
         table = interactive_table(read_json(path) for path in job.input.scores)
         summary = summarise_interactive(

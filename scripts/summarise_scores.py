@@ -1,12 +1,12 @@
 """Put the scores of all cases into one table, and their means by group into another."""
 
-from clickpet.job import logged
+from clickpet.workflow.job import logged
 
 
 def main(job):
     with logged(job.log[0], job.threads):
+        from clickpet.evaluate.summary import latex_table, score_table, summarise, write_table
         from clickpet.files import read_json, write_text
-        from clickpet.summary import latex_table, score_table, summarise, write_table
 
         table = score_table(read_json(path) for path in job.input.scores)
         summary = summarise(table, repeats=job.params.repeats, confidence=job.params.confidence, seed=job.params.seed)

@@ -1,6 +1,6 @@
 """Train one fold of a lesion model, or go on training it."""
 
-from clickpet.job import logged
+from clickpet.workflow.job import logged
 
 
 def main(job):
@@ -8,9 +8,9 @@ def main(job):
         import torch
 
         from clickpet.files import read_json, write_json
-        from clickpet.scratch import near
-        from clickpet.trainer import TrainingOptions
-        from clickpet.training import fold_cases, publish, train_lesion_fold
+        from clickpet.train.lesion_fold import fold_cases, publish, train_lesion_fold
+        from clickpet.train.trainer import TrainingOptions
+        from clickpet.workflow.local_copy import near
 
         tracer, fold = job.wildcards.tracer, job.wildcards.fold
         on_gpu = torch.cuda.is_available()
@@ -32,7 +32,7 @@ def main(job):
                 budget_s=60 * float(budget_min) if budget_min else None,
                 device="cuda" if on_gpu else "cpu",
                 processes=max(job.resources.get("gpu", 1), 1) if on_gpu else 1,
-                code=job.params.code,
+                method=job.params.method,
                 workers=max(job.threads - 1, 1) if on_gpu else 0,
             )
         publish(checkpoint, job.output.checkpoint)

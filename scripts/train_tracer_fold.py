@@ -1,6 +1,6 @@
 """Train the tracer discriminator of one fold on the MIPs of all other folds."""
 
-from clickpet.job import logged
+from clickpet.workflow.job import logged
 
 
 def main(job):
@@ -8,8 +8,8 @@ def main(job):
         import numpy as np
 
         from clickpet.digests import weights_digest
-        from clickpet.discriminator import save_discriminator, train_fold
         from clickpet.files import read_json, write_json
+        from clickpet.tracer.discriminator import save_discriminator, train_fold
 
         fold_of = read_json(job.input.splits)["cases"]
         held_out = np.array([str(fold_of[slug]) == job.wildcards.fold for slug in job.params.slugs])

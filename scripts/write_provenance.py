@@ -1,12 +1,12 @@
 """Write down what the run was made of: config, data, software, seeds, costs."""
 
-from clickpet.job import logged
+from clickpet.workflow.job import logged
 
 
 def main(job):
     with logged(job.log[0], job.threads):
         from clickpet.files import write_json
-        from clickpet.provenance import gather_provenance
+        from clickpet.report.provenance import gather_provenance
 
         provenance = gather_provenance(
             job.params.config,

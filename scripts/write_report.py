@@ -2,14 +2,12 @@
 
 from pathlib import Path
 
-from clickpet.job import logged
+from clickpet.workflow.job import logged
 
 
 def main(job):
     with logged(job.log[0], job.threads):
-        from clickpet.files import read_json, write_text
-        from clickpet.report import build_report
-        from clickpet.run_results import (
+        from clickpet.evaluate.run_results import (
             RunResults,
             read_by_case,
             read_findings,
@@ -17,6 +15,8 @@ def main(job):
             read_table_if_any,
             read_training_by_model,
         )
+        from clickpet.files import read_json, write_text
+        from clickpet.report.document import build_report
 
         files = job.input
         scores = read_table_if_any(files.get("scores"))

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from measure import peak_extra_bytes, skipped
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
 SHAPE = (400, 400, 326)
 SPACING_MM = (2.036, 2.036, 3.0)
@@ -103,7 +103,7 @@ def trivial_model(folder: Path):
     import torch
     from tiny_models import write_model
 
-    from clickpet.model_folder import read_model_folder
+    from clickpet.nnunet.model_folder import read_model_folder
 
     threads = torch.get_num_threads()
     model = read_model_folder(
@@ -162,7 +162,7 @@ def resampled(shape, spacing_mm):
 
 
 def our_run(model, networks, case, spacing_mm, body_box):
-    from clickpet.ensemble import LesionEnsemble
+    from clickpet.predict.ensemble import LesionEnsemble
 
     ensemble = LesionEnsemble(model, range(len(networks)), networks)
     options = {"tile_step": 0.5, "mirror_axes": AXES, "body_box": body_box}
@@ -197,9 +197,9 @@ def tile_rows():
         return
     from test_body import body_around
 
-    from clickpet.body import body_box
     from clickpet.images import read_image, spacing_mm
-    from clickpet.sliding_window import tiling
+    from clickpet.predict.body import body_box
+    from clickpet.predict.sliding_window import tiling
 
     for tracer in ("fdg", "psma"):
         counts = []

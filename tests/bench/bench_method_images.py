@@ -16,13 +16,13 @@ import SimpleITK as sitk
 from measure import best_seconds, compare
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
-from clickpet.clicks import simulate_clicks
-from clickpet.heatmap import draw_heatmap, heatmap_steps
+from clickpet.clicks.clicks import simulate_clicks
+from clickpet.clicks.heatmap import draw_heatmap, heatmap_steps
+from clickpet.evaluate.scores import score_masks
 from clickpet.images import read_image, write_image
-from clickpet.mip import render_mip
-from clickpet.organs import ORGAN_CLASSES, relabel_organs, table_from_names
-from clickpet.postprocess import drop_faint_specks
-from clickpet.scores import score_masks
+from clickpet.organs.labels import ORGAN_CLASSES, relabel_organs, table_from_names
+from clickpet.postprocess.specks import drop_faint_specks
+from clickpet.tracer.mip import render_mip
 
 SHAPE = (400, 400, 326)
 SPACING_MM = (2.036, 2.036, 3.0)

@@ -12,10 +12,10 @@ import numpy as np
 from measure import compare
 from scipy import ndimage
 
-from clickpet.bootstrap import bootstrap_mean
-from clickpet.lesion_table import PEAK_RADIUS_MM, measure_lesions
-from clickpet.postprocess import drop_faint_specks
-from clickpet.scores import score_masks
+from clickpet.evaluate.bootstrap import bootstrap_mean
+from clickpet.evaluate.lesion_table import PEAK_RADIUS_MM, measure_lesions
+from clickpet.evaluate.scores import score_masks
+from clickpet.postprocess.specks import drop_faint_specks
 
 SHAPE = (400, 400, 326)
 AFFINE = np.diag([-2.036, 2.036, 3.0, 1.0])

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "unit"))
 
 from test_broken_inputs import SHAPE, change, cut_off, make_study, move, save  # noqa: E402
 

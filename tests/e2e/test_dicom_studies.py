@@ -15,18 +15,17 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "unit"))
 
 from dicom_maker import PLANTED, expected_suv_factor, uid, write_rtstruct, write_series  # noqa: E402
 from organ_stand_in import write_stand_in  # noqa: E402
 
 from clickpet.cohort import read_cohort  # noqa: E402
-from clickpet.dicom_export import write_seg  # noqa: E402
-from clickpet.dicom_series import load_suv  # noqa: E402
+from clickpet.dicom.seg_export import write_seg  # noqa: E402
+from clickpet.dicom.series import load_suv  # noqa: E402
 from clickpet.images import read_image  # noqa: E402
-from clickpet.ingest import read_ct  # noqa: E402
-from clickpet.report_data import suv_blocks  # noqa: E402
-from clickpet.totalseg import TASKS, OrganSegmenter, find_task, needed_models  # noqa: E402
+from clickpet.ingest.study import read_ct  # noqa: E402
+from clickpet.organs.totalsegmentator import TASKS, OrganSegmenter, find_task, needed_models  # noqa: E402
+from clickpet.report.data_section import suv_blocks  # noqa: E402
 
 pytestmark = pytest.mark.slow
 SLICES, EDGE, PITCH_MM, GAP_MM = 12, 16, 4.0, 4.0

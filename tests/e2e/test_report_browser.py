@@ -5,15 +5,10 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from html import unescape
-from pathlib import Path
 
 import pytest
 from PIL import Image
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
-
 from report_jobs import write_report
 from results_maker import HARD_NAMES, make_results
 

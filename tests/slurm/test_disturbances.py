@@ -192,7 +192,7 @@ def test_after_a_kill_of_snakemake_no_job_is_doubled(healthy, on_cluster, prepar
 
 def status(run) -> str:
     """What `clickpet status` prints about the run."""
-    command = [sys.executable, "-c", "from clickpet.cli import app; app()", "status", str(run.folder)]
+    command = [sys.executable, "-c", "from clickpet.cli.app import app; app()", "status", str(run.folder)]
     return subprocess.run(
         command, env={**os.environ, **run.environment}, capture_output=True, text=True, check=True
     ).stdout

@@ -22,11 +22,11 @@ from dicom_maker import uid, write_rtstruct, write_series
 from jobs import SCRIPTS, _named
 
 from clickpet.cohort import COLUMNS, read_cohort
-from clickpet.dicom_cohort import build_from_dicom
-from clickpet.dicom_export import write_seg
+from clickpet.dicom.seg_export import write_seg
 from clickpet.errors import InputError
 from clickpet.images import read_image
-from clickpet.ingest import load_ct, load_label, load_pet
+from clickpet.ingest.dicom_cohort import build_from_dicom
+from clickpet.ingest.study import load_ct, load_label, load_pet
 
 SHAPE = (14, 13, 12)
 AFFINE = np.array([[-4.0, 0, 0, 20], [0, 4, 0, -25], [0, 0, 5, 100], [0, 0, 0, 1]])

@@ -1,0 +1,45 @@
+"""`clickpet predict`: a new patient's scans and clicks to lesions, by the workflow's own rules."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def predict(
+    ct: Annotated[Path, typer.Option(help="CT in HU: NIfTI, .mha or a DICOM folder; any grid.", show_default=False)],
+    pet: Annotated[Path, typer.Option(help="PET in SUV (g/ml), or a DICOM folder.", show_default=False)],
+    models: Annotated[Path, typer.Option(help="Folder with fdg/, psma/, tracer/.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Folder for mask and lesion table.", show_default=False)],
+    clicks: Annotated[
+        Path | None,
+        typer.Option(help="Grand Challenge JSON, plain JSON or 3D Slicer Markups.", show_default=False),
+    ] = None,
+    tracer: Annotated[str, typer.Option(help="fdg or psma; else the discriminator finds it.", show_default=False)] = "",
+    case: Annotated[
+        str, typer.Option(help="Name of the case; else what its files or folder are called.", show_default=False)
+    ] = "",
+    work: Annotated[
+        Path | None,
+        typer.Option(help="Keep the work here: a second call does only what changed.", show_default=False),
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML with config keys that differ.", show_default=False)] = None,
+    cores: Annotated[int | None, typer.Option(min=1, help="CPU cores; all by default.", show_default=False)] = None,
+) -> None:
+    """Segment the lesions of one patient; the same rules as in the workflow."""
+    from clickpet.config import read_config
+    from clickpet.workflow.new_patient import NewPatient, name_of, predict_patient
+
+    found = predict_patient(
+        NewPatient(case or name_of(pet), ct, pet, clicks, tracer.lower()),
+        models,
+        out,
+        work=work,
+        config=read_config(config) if config else {},
+        cores=cores,
+        say=lambda step: typer.echo(f"  {step}", err=True),
+    )
+    for path in found.values():
+        typer.echo(path)

@@ -1,0 +1,1 @@
+"""Clicks and the heatmap that shows them to the network."""

@@ -1,0 +1,227 @@
+"""The heatmap that tells the network where the clicks are. Paper, section 2.2, "Heatmaps"."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from clickpet.clicks.clicks import Clicks
+from clickpet.errors import InputError
+
+Sigma = float | tuple[float, float, float]
+#: A window of the volume and the float64 values of a Gaussian in it.
+Gaussian = tuple[tuple[slice, slice, slice], np.ndarray]
+
+
+def draw_heatmap(
+    suv: np.ndarray,
+    clicks: Clicks,
+    *,
+    sigma_tumor: Sigma = 3.0,
+    sigma_background: Sigma = 6.0,
+    unit: str = "voxel",
+    spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    suv_gate: float = 3.0,
+    peak: str = "unit",
+    compat: str = "paper",
+    keep_clicked: bool = False,
+    truncate: float = 4.0,
+    border: str | None = None,
+) -> np.ndarray:
+    """Draw the heatmap of `clicks`: float32 (x, y, z) in [-1, 1], above 0 near tumour clicks, below near background.
+
+    suv : (x, y, z), g/ml, any real dtype and memory layout;  sigma_tumor, sigma_background : one number or
+    one per axis, in voxels or, with unit="mm", in millimetres of the grid with `spacing_mm`.
+
+    Definition (paper, section 2.2), with "Gaussian" for scipy's `gaussian_filter` of an array that holds a
+    single 1:
+
+    - Tumour: for each click its own Gaussian, 0 where SUV < min(SUV at the click, `suv_gate`); their sum,
+      clipped to [0, 1]. A voxel that was clicked twice counts twice.
+    - Background: the Gaussian of one array with a 1 at every click (a voxel that was clicked twice counts
+      once), clipped to [0, 1]; then 0 where the tumour map is above 0, but not at the clicks themselves with
+      `keep_clicked`.
+    - Heatmap: tumour - background. No clicks: zeros.
+
+    peak : "unit" divides each Gaussian by its own maximum (after the gate), so that a click is a 1; "raw" is
+    the paper to the letter, where a Gaussian of sigma 3 voxels never exceeds 0.0024.
+    border : what the Gaussian meets at the edge of the grid, as scipy names it: "constant" (nothing: it is
+    cut off) or "reflect" (it is thrown back). None: "constant" for the paper, "reflect" for released.
+    truncate : Gaussians end at this many sigmas.
+
+    compat="released" draws what the released weights were trained with (there `suv_gate` was 4): the
+    background map is divided by its maximum (after it was set to 0 where tumour is) instead of each Gaussian
+    by its own, clicked background voxels keep their value, and a study with background clicks only gets a
+    positive map. Its 0/0 without clicks is zeros here.
+
+    Only the windows that the Gaussians reach are computed. Raises InputError for options that make no sense
+    and clicks outside the grid.
+    """
+    options = {
+        "sigma_tumor": sigma_tumor,
+        "sigma_background": sigma_background,
+        "unit": unit,
+        "spacing_mm": spacing_mm,
+        "suv_gate": suv_gate,
+        "peak": peak,
+        "compat": compat,
+        "keep_clicked": keep_clicked,
+        "truncate": truncate,
+        "border": border,
+    }
+    most = max(len(clicks.tumor), len(clicks.background))
+    (_, heatmap), *_ = heatmap_steps(suv, clicks, [most], **options)
+    return heatmap
+
+
+def heatmap_steps(suv: np.ndarray, clicks: Clicks, steps: Iterable[int], **options) -> Iterator[tuple[int, np.ndarray]]:
+    """Give (k, heatmap) for each k of `steps`: the heatmap of the first k tumour and first k background clicks.
+
+    `options` are those of `draw_heatmap`. Each heatmap is a new array. Steps that grow (0..10) cost one
+    Gaussian per new click; a step below the one before starts again.
+    """
+    canvas = None
+    for k in steps:
+        if canvas is None or k < canvas.drawn:
+            canvas = _Canvas(suv, **options)
+        canvas.add(clicks, k)
+        yield k, canvas.heatmap()
+
+
+class _Canvas:
+    """The Gaussians of the clicks so far, and the heatmap that they make."""
+
+    def __init__(
+        self,
+        suv: np.ndarray,
+        *,
+        sigma_tumor: Sigma = 3.0,
+        sigma_background: Sigma = 6.0,
+        unit: str = "voxel",
+        spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0),
+        suv_gate: float = 3.0,
+        peak: str = "unit",
+        compat: str = "paper",
+        keep_clicked: bool = False,
+        truncate: float = 4.0,
+        border: str | None = None,
+    ):
+        _one_of("heatmap.unit", unit, ("voxel", "mm"))
+        _one_of("heatmap.peak", peak, ("unit", "raw"))
+        _one_of("heatmap.compat", compat, ("paper", "released"))
+        released = compat == "released"
+        border = border or ("reflect" if released else "constant")
+        _one_of("heatmap.border", border, ("constant", "reflect"))
+        edges_mm = spacing_mm if unit == "mm" else (1.0, 1.0, 1.0)
+        self.suv = suv
+        self.suv_gate = float(suv_gate)
+        self.sigmas = {
+            "tumor": _per_axis("heatmap.sigma_tumor", sigma_tumor, edges_mm),
+            "background": _per_axis("heatmap.sigma_background", sigma_background, edges_mm),
+        }
+        self.truncate, self.border = float(truncate), border
+        self.unit_peak, self.released = peak == "unit", released
+        self.keep_clicked = keep_clicked or released
+        self.tumor: list[Gaussian] = []
+        self.background: dict[tuple[int, int, int], Gaussian] = {}  # one per voxel, in the order of the clicks
+        self.drawn = 0
+
+    def add(self, clicks: Clicks, k: int) -> None:
+        """Add the Gaussians of the tumour and the background clicks number `drawn` .. k-1."""
+        for voxel in map(tuple, clicks.tumor[self.drawn : k].tolist()):
+            window, values = self._gaussian(voxel, "tumor")
+            values[self.suv[window] < min(float(self.suv[voxel]), self.suv_gate)] = 0
+            self.tumor.append((window, values / values.max() if self.unit_peak else values))
+        for voxel in map(tuple, clicks.background[self.drawn : k].tolist()):
+            if voxel not in self.background:
+                window, values = self._gaussian(voxel, "background")
+                to_unit = self.unit_peak and not self.released
+                self.background[voxel] = (window, values / values.max() if to_unit else values)
+        self.drawn = k
+
+    def _gaussian(self, voxel: tuple[int, int, int], kind: str) -> Gaussian:
+        if not all(0 <= index < length for index, length in zip(voxel, self.suv.shape, strict=True)):
+            size = "x".join(map(str, self.suv.shape))
+            raise InputError(
+                f"the {kind} click {list(voxel)} is outside the grid {size}", mend="read clicks with their PET"
+            )
+        return _gaussian(voxel, self.suv.shape, self.sigmas[kind], self.truncate, self.border)
+
+    def heatmap(self) -> np.ndarray:
+        """Tumour minus background, float32 (x, y, z), as a new array in the memory layout of the SUV.
+
+        Everything happens in the one array: what is above 0 is tumour, and background goes where nothing is.
+        """
+        heatmap = np.zeros(self.suv.shape, np.float32, order="F" if self.suv.flags.f_contiguous else "C")
+        for window, values in self.tumor:
+            heatmap[window] += values
+        for window, _ in self.tumor:
+            np.minimum(heatmap[window], 1, out=heatmap[window])
+        clicked = {voxel: self._background_at(voxel) for voxel in self.background if self.keep_clicked}
+        self._subtract_background(heatmap, 1.0)
+        divisor = 1.0
+        if self.released and self.unit_peak:
+            lowest = [float(heatmap[window].min()) for window, _ in self.background.values()]
+            divisor = max([*clicked.values(), *(-low for low in lowest)], default=0.0) or 1.0
+            for window, _ in self.background.values():
+                np.maximum(heatmap[window], 0, out=heatmap[window])
+            self._subtract_background(heatmap, divisor)
+        for voxel, value in clicked.items():
+            heatmap[voxel] = max(float(heatmap[voxel]), 0.0) - min(value / divisor, 1.0)
+        if self.released and not self.tumor:
+            for window, _ in self.background.values():
+                np.abs(heatmap[window], out=heatmap[window])
+        return heatmap
+
+    def _subtract_background(self, heatmap: np.ndarray, divisor: float) -> None:
+        for window, values in self.background.values():
+            local = heatmap[window]
+            np.subtract(local, values / divisor, out=local, where=local <= 0, casting="same_kind")
+        for window, _ in self.background.values():
+            np.maximum(heatmap[window], -1, out=heatmap[window])
+
+    def _background_at(self, voxel: tuple[int, int, int]) -> float:
+        """Value of the background map at one voxel."""
+        total = 0.0
+        for window, values in self.background.values():
+            inside = tuple(index - part.start for index, part in zip(voxel, window, strict=True))
+            if all(0 <= index < length for index, length in zip(inside, values.shape, strict=True)):
+                total += float(values[inside])
+        return min(total, 1.0)
+
+
+def _gaussian(
+    voxel: Iterable[int], shape: tuple[int, ...], sigma_vox: tuple[float, ...], truncate: float, border: str
+) -> Gaussian:
+    """`scipy.ndimage.gaussian_filter` of a volume with a single 1 at `voxel`: the window where it is not 0.
+
+    The filter is separable, so the values are the product of three filtered lines.
+    """
+    from scipy.ndimage import gaussian_filter1d
+
+    window, lines = [], []
+    for index, length, sigma in zip(voxel, shape, sigma_vox, strict=True):
+        line = np.zeros(length)
+        line[index] = 1
+        if sigma > 1e-15:  # scipy leaves an axis with sigma 0 as it is
+            line = gaussian_filter1d(line, sigma, mode=border, truncate=truncate)
+        hit = np.flatnonzero(line)
+        window.append(slice(int(hit[0]), int(hit[-1]) + 1))
+        lines.append(line[window[-1]])
+    x, y, z = lines
+    values = (z[:, None, None] * y[:, None] * x).T
+    # far tails must not vanish in float32: "above 0" is part of the definition
+    return tuple(window), np.maximum(values, np.finfo(np.float32).tiny)
+
+
+def _per_axis(name: str, sigma: Sigma, edges_mm: tuple[float, float, float]) -> tuple[float, ...]:
+    sigmas = np.asarray(sigma, float)
+    if sigmas.shape not in ((), (3,)) or not np.all(np.isfinite(sigmas)) or np.any(sigmas < 0):
+        raise InputError(f"{name} is {sigma}", mend="give one number or three (x, y, z), none of them negative")
+    return tuple((np.broadcast_to(sigmas, 3) / np.asarray(edges_mm, float)).tolist())
+
+
+def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise InputError(f"{name} is {value!r}", mend=f"use one of {', '.join(allowed)}")

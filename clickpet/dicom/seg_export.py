@@ -1,0 +1,221 @@
+"""Masks back to DICOM: a segmentation object that viewers lay over the original PET series."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pydicom
+from pydicom.sr.codedict import codes
+from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+
+from clickpet import __version__
+from clickpet.dicom.series import Series, pick_series
+from clickpet.dicom.stack import read_dataset, stack_slices
+from clickpet.errors import InputError
+from clickpet.files import replacing
+from clickpet.images import grid_text, same_grid
+
+#: All that a segmentation without identity may take over from a PET slice: geometry, and UIDs to find the PET by.
+_NEEDED = (
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "FrameOfReferenceUID",
+    "Modality",
+    "Rows",
+    "Columns",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "PixelSpacing",
+    "SliceThickness",
+    "SpacingBetweenSlices",
+)
+#: Attributes that every object has to have, empty if need be.
+_EMPTY = (
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyDate",
+    "StudyTime",
+    "StudyID",
+    "AccessionNumber",
+    "ReferringPhysicianName",
+    "PositionReferenceIndicator",
+)
+#: Content and series date of a segmentation that must not tell when the patient was examined.
+_NO_DATE, _NO_TIME = "19000101", "000000"
+_SERIES_NUMBER = 9000
+
+
+def write_seg(
+    path: str | Path,
+    mask: np.ndarray,
+    affine: np.ndarray,
+    pet: str | Path | Series,
+    *,
+    case: str,
+    identity: str = "case",
+    semiautomatic: bool = True,
+) -> None:
+    """Write `mask` as DICOM Segmentation (binary) on the slices of the PET series it was made from.
+
+    mask : (x, y, z) on the grid of `clickpet.dicom.series.load_suv`; bool, or unsigned integers: every value above 0
+        becomes a segment of its own ("Lesion", or "Lesion 1", "Lesion 2", ... where there are several).
+    affine : of the mask, voxel index to RAS+ mm.
+    pet : the PET series, its folder or one of its files.
+    case : the study's case name.
+    identity : "case", the default: PatientID and PatientName are the case name, birth date, sex, dates, accession
+        number, descriptions, physicians and institution are empty, and the file says that identity was removed. It
+        keeps the UIDs of study, frame of reference and slices, without which no viewer finds the PET it lies on.
+        "source": everything is inherited from the PET as DICOM wants it, for sending back to the archive that the PET
+        came from: that file names the patient.
+    semiautomatic : whether clicks took part (SegmentAlgorithmType).
+
+    The same input gives the same bytes: UIDs are derived from the PET's and the mask, there are no time stamps.
+    PET slices with uneven gaps, which `load_suv` resamples, get the mask of the nearest even slice.
+    Raises InputError for a mask on another grid and for PET slices that cannot carry a SEG.
+    """
+    if identity not in ("case", "source"):
+        raise ValueError(f'identity is {identity!r}, not "case" or "source"')
+    series = pick_series(pet, "PT")
+    stack = stack_slices(series)
+    grid = stack.las_grid
+    if not same_grid(mask.shape, affine, *grid):
+        raise InputError(
+            f"the mask's grid ({grid_text(mask.shape, affine)}) is not the PET's ({grid_text(*grid)})",
+            where=path,
+            mend="give the mask that was made from this PET",
+        )
+    labels = _labels(mask)
+    stored = stack.from_las(labels)[:, :, stack.nearest_even()].transpose(2, 1, 0)  # slices, rows, columns
+    # a SEG takes patient and study from the first slice, of the others only where they lie
+    sources = [_source(series.files[index], whole=place == 0) for place, index in enumerate(stack.order)]
+    segmentation = _segmentation(sources, stored, case=case, identity=identity, semiautomatic=semiautomatic)
+    with replacing(path) as temporary:
+        segmentation.save_as(temporary, enforce_file_format=True)
+
+
+def _labels(mask: np.ndarray) -> np.ndarray:
+    """Mask as uint16 with values 0..n without gaps."""
+    whole = mask.astype(np.int32)
+    if whole.min(initial=0) < 0 or not np.array_equal(whole, mask):
+        raise ValueError("a mask holds whole numbers from 0 on")
+    present = np.bincount(whole.ravel(), minlength=1) > 0
+    present[0] = False
+    return np.cumsum(present).astype(np.uint16)[whole] * (whole > 0)
+
+
+def _source(file: Path, *, whole: bool) -> pydicom.Dataset:
+    """The header of a PET slice, whole or what a SEG needs of it."""
+    source = read_dataset(file, keywords=None if whole else _NEEDED, pixels=False)
+    for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "FrameOfReferenceUID"):
+        if not source.get(keyword):
+            raise InputError(f"{keyword} is missing", where=file, mend="a SEG needs it; use the NIfTI mask")
+    return source
+
+
+def _segmentation(
+    sources: list[pydicom.Dataset], stored: np.ndarray, *, case: str, identity: str, semiautomatic: bool
+) -> pydicom.Dataset:
+    import highdicom
+
+    entropy = [sources[0].SeriesInstanceUID, hashlib.sha256(stored.tobytes()).hexdigest(), identity, case]
+    if identity == "case":
+        sources = [_bare(source, case) for source in sources]
+    segments = int(stored.max(initial=0)) or 1
+    algorithm = highdicom.AlgorithmIdentificationSequence(
+        name="clickpet", family=codes.DCM.ArtificialIntelligence, version=__version__
+    )
+    kind = "SEMIAUTOMATIC" if semiautomatic else "AUTOMATIC"
+    descriptions = [
+        highdicom.seg.SegmentDescription(
+            segment_number=number,
+            segment_label="Lesion" if segments == 1 else f"Lesion {number}",
+            segmented_property_category=codes.SCT.MorphologicallyAbnormalStructure,
+            segmented_property_type=codes.SCT.Lesion,
+            algorithm_type=kind,
+            algorithm_identification=algorithm,
+        )
+        for number in range(1, segments + 1)
+    ]
+    with warnings.catch_warnings(), _silent("highdicom"):
+        warnings.simplefilter("ignore")
+        made = highdicom.seg.Segmentation(
+            source_images=sources,
+            pixel_array=stored,
+            segmentation_type="BINARY",
+            segment_descriptions=descriptions,
+            series_instance_uid=generate_uid(entropy_srcs=[*entropy, "series"]),
+            series_number=_SERIES_NUMBER,
+            sop_instance_uid=generate_uid(entropy_srcs=[*entropy, "instance"]),
+            instance_number=1,
+            manufacturer="clickpet",
+            manufacturer_model_name="clickpet",
+            software_versions=__version__,
+            device_serial_number="0",
+            content_label="LESIONS",
+            content_description="Lesions in whole-body PET/CT",
+            transfer_syntax_uid=ExplicitVRLittleEndian,
+            omit_empty_frames=bool(stored.any()),
+        )
+    made.DimensionOrganizationSequence[0].DimensionOrganizationUID = dimensions = generate_uid(
+        entropy_srcs=[*entropy, "dimensions"]
+    )
+    for item in made.DimensionIndexSequence:
+        item.DimensionOrganizationUID = dimensions
+    for item in made.get("ContributingEquipmentSequence", []):
+        item.pop("ContributionDateTime", None)
+    _date(made, sources[0], identity)
+    made.SeriesDescription = "Lesions"
+    made.SpecificCharacterSet = "ISO_IR 192"
+    if identity == "case":
+        made.PatientIdentityRemoved = "YES"
+        made.DeidentificationMethod = "clickpet: identity replaced by the case name"
+    return made
+
+
+@contextmanager
+def _silent(name: str) -> Iterator[None]:
+    """Keep a library's logger quiet that would write UIDs and values into the log."""
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _bare(source: pydicom.Dataset, case: str) -> pydicom.Dataset:
+    """A new header with geometry and UIDs of a slice, the case name in place of the patient, and nothing else."""
+    bare = pydicom.Dataset()
+    bare.file_meta = source.file_meta
+    for keyword in _NEEDED:
+        if keyword in source:
+            setattr(bare, keyword, source.get(keyword))
+    for keyword in _EMPTY:
+        setattr(bare, keyword, "")
+    bare.PatientName = bare.PatientID = re.sub(r"[\\^=\x00-\x1f]", "_", case)[:64]
+    return bare
+
+
+def _date(made: pydicom.Dataset, source: pydicom.Dataset, identity: str) -> None:
+    """Content and series date: the PET's own, or none; never the time of the export."""
+    for kind in ("Content", "Series", "InstanceCreation"):
+        if f"{kind}Date" not in made:
+            continue
+        date, time = str(source.get("SeriesDate") or _NO_DATE), str(source.get("SeriesTime") or _NO_TIME)
+        setattr(made, f"{kind}Date", date if identity == "source" else _NO_DATE)
+        setattr(made, f"{kind}Time", time if identity == "source" else _NO_TIME)
+
+
+def segment_values(mask: np.ndarray) -> Sequence[int]:
+    """Values above 0 in a mask, in the order of the segments that `write_seg` makes of them."""
+    return [int(value) for value in np.unique(mask) if value > 0]

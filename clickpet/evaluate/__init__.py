@@ -1,0 +1,1 @@
+"""Scores, their tables and comparisons."""

@@ -1,0 +1,191 @@
+"""Tables over studies: scores as rows, means with confidence intervals by group, TSV and LaTeX text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from clickpet.errors import InputError
+from clickpet.evaluate.bootstrap import bootstrap_mean
+from clickpet.evaluate.interactive import METRICS as CURVE_METRICS
+from clickpet.evaluate.interactive import interactive_areas
+from clickpet.files import write_text
+
+#: Metrics of `summary.tsv`.
+METRICS = ("dice", "fpv_ml", "fnv_ml", "sensitivity", "precision", "f1")
+_TEXT = ("case", "slug", "tracer", "tracer_found", "patient", "centre", "split", "fold")
+_LATEX_NAMES = {
+    "dice": "Dice", "fpv_ml": "FPV (ml)", "fnv_ml": "FNV (ml)", "sensitivity": "Sensitivity", "precision": "Precision",
+    "f1": "F1", "fdg": "FDG", "psma": "PSMA", "auc_dice": "AUC-Dice", "auc_fpv_ml": "AUC-FPV", "auc_fnv_ml": "AUC-FNV",
+}  # fmt: skip
+_LATEX_ESCAPES = str.maketrans(
+    {
+        "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+        "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    }
+)  # fmt: skip
+
+
+def score_table(scores: Iterable[Mapping]) -> pd.DataFrame:
+    """A row per case from the records in `score.json`, sorted by slug; numbers without a value are NaN.
+
+    Raises InputError if a case is there twice.
+    """
+    records = sorted(scores, key=lambda score: score["slug"])
+    for one, other in pairwise(records):
+        if one["slug"] == other["slug"]:
+            raise InputError("is scored twice", where=one["slug"], mend="give each score once")
+    table = pd.DataFrame(records, columns=None if records else [*_TEXT, *METRICS])
+    for name in table.columns:
+        table[name] = table[name].fillna("").astype(str) if name in _TEXT else pd.to_numeric(table[name])
+    return table
+
+
+def summarise(
+    table: pd.DataFrame,
+    *,
+    metrics: Sequence[str] = METRICS,
+    repeats: int = 2000,
+    confidence: float = 0.95,
+    seed: int,
+) -> pd.DataFrame:
+    """Means of the metrics by group, with bootstrap intervals over patients.
+
+    table : a row per study with tracer, patient, centre, split, fold and the metrics.
+
+    Returns columns group, level, studies, patients, then {metric}_mean, {metric}_low, {metric}_high for
+    each metric. Groups: overall (level "all"), tracer, centre, tracer x centre (level "fdg UKT"), fold, and,
+    where the table has more than one split, split and tracer x split. Studies without a centre or a
+    fold are in no group of that kind. studies and patients count all of the group; a study whose
+    metric is NaN (Dice, FNV, sensitivity and F1 without true lesions, precision without predicted
+    ones) is left out of that metric only. No value: NaN mean; one patient: NaN bounds.
+    """
+    rows = []
+    for group, level, members in _groups(table):
+        row = {"group": group, "level": level, "studies": len(members), "patients": members["patient"].nunique()}
+        for metric in metrics:
+            values = members[metric].to_numpy(float)
+            interval = bootstrap_mean(
+                values, members["patient"].tolist(), repeats=repeats, confidence=confidence, seed=seed
+            )
+            row |= dict(zip((f"{metric}_mean", f"{metric}_low", f"{metric}_high"), interval, strict=True))
+        rows.append(row)
+    columns = [f"{metric}_{part}" for metric in metrics for part in ("mean", "low", "high")]
+    return pd.DataFrame(rows, columns=["group", "level", "studies", "patients", *columns])
+
+
+def summarise_interactive(
+    table: pd.DataFrame, *, repeats: int = 2000, confidence: float = 0.95, seed: int
+) -> pd.DataFrame:
+    """Mean curves over clicks and areas under them, by group.
+
+    table : of `clickpet.evaluate.interactive.interactive_table`.  Returns the columns of `summarise` for Dice,
+    FPV and FNV with two more behind level: measure ("value" or "area") and clicks (of a value; of an area
+    the last step). A study's area is taken over its own curve; the area rows are means of those.
+    """
+    parts = []
+    options = {"metrics": CURVE_METRICS, "repeats": repeats, "confidence": confidence, "seed": seed}
+    for clicks, members in table.groupby("clicks", sort=True):
+        parts.append(summarise(members, **options).assign(measure="value", clicks=clicks))
+    if len(table):
+        areas = interactive_areas(table).drop(columns=list(CURVE_METRICS))
+        areas = areas.rename(columns=lambda name: name.removeprefix("auc_"))
+        parts.append(summarise(areas, **options).assign(measure="area", clicks=table["clicks"].max()))
+    summary = pd.concat(parts, ignore_index=True) if parts else summarise(table, **options).assign(measure="", clicks=0)
+    places = {key: place for place, key in enumerate(zip(summary["group"], summary["level"], strict=True))}
+    order = [places[key] for key in zip(summary["group"], summary["level"], strict=True)]
+    summary = summary.iloc[np.argsort(order, kind="stable")].reset_index(drop=True)
+    first = ["group", "level", "measure", "clicks"]
+    return summary[[*first, *(name for name in summary.columns if name not in first)]]
+
+
+def _groups(table: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    if len(table):
+        yield "overall", "all", table
+    kinds = [("tracer",), ("centre",), ("tracer", "centre"), ("fold",)]
+    if "split" in table and table["split"].nunique() > 1:
+        kinds += [("split",), ("tracer", "split")]
+    for names in kinds:
+        if not set(names) <= set(table.columns):
+            continue
+        named = table[np.logical_and.reduce([table[name].fillna("").astype(str) != "" for name in names])]
+        for level, members in named.groupby(list(names), sort=True):
+            yield " x ".join(names), " ".join(map(str, level)), members
+
+
+def write_table(path: str | Path, table: pd.DataFrame) -> None:
+    """Write `table` as comma-separated (.csv) or tab-separated (any other suffix) text, whole or not at all.
+
+    Six significant digits; NaN is "nan", empty text is empty. Tab-separated fields are not quoted: tabs and
+    line ends in names become spaces.
+    """
+    if Path(path).suffix == ".csv":
+        text = table.to_csv(index=False, float_format="%.6g", na_rep="nan", lineterminator="\n")
+    else:
+        lines = ["\t".join(table.columns)]
+        columns = [_field_texts(table[name]) for name in table.columns]
+        lines += ["\t".join(row) for row in zip(*columns, strict=True)]
+        text = "\n".join(lines) + "\n"
+    write_text(path, text)
+
+
+def _field_texts(column: pd.Series) -> list[str]:
+    if pd.api.types.is_float_dtype(column):
+        return [f"{value:.6g}" for value in column]
+    return [" ".join(str(value).split("\t")).replace("\n", " ").replace("\r", " ") for value in column]
+
+
+def latex_table(summary: pd.DataFrame, *, digits: int = 2) -> str:
+    """A summary as a LaTeX table (package booktabs): a line per group, means with their intervals in brackets.
+
+    Columns X_mean, X_low, X_high become one; others stay as they are. Groups are set apart by rules.
+    """
+    metrics = [name.removesuffix("_mean") for name in summary.columns if name.endswith("_mean")]
+    parts = {f"{metric}_{part}" for metric in metrics for part in ("mean", "low", "high")}
+    names = [name for name in summary.columns if name not in parts]
+    heads = [_latex(name.capitalize()) for name in names] + [_latex(_LATEX_NAMES.get(name, name)) for name in metrics]
+    lines = [
+        r"\begin{tabular}{"
+        + "".join("r" if _is_number(summary[name]) else "l" for name in names)
+        + "r" * len(metrics)
+        + "}",
+        r"\toprule",
+        " & ".join(heads) + r" \\",
+        r"\midrule",
+    ]
+    group = None
+    for row in summary.to_dict("records"):
+        if group is not None and row.get("group") != group:
+            lines.append(r"\midrule")
+        group = row.get("group")
+        cells = [_latex(_plain(row[name])) for name in names]
+        cells += [
+            _interval(*(row[f"{metric}_{part}"] for part in ("mean", "low", "high")), digits) for metric in metrics
+        ]
+        lines.append(" & ".join(cells) + r" \\")
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
+
+
+def _is_number(column: pd.Series) -> bool:
+    return pd.api.types.is_numeric_dtype(column)
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, float):
+        return "--" if np.isnan(value) else f"{value:g}"
+    return " ".join(_LATEX_NAMES.get(word, word) for word in str(value).split(" "))
+
+
+def _latex(text: str) -> str:
+    return text.translate(_LATEX_ESCAPES)
+
+
+def _interval(mean: float, low: float, high: float, digits: int) -> str:
+    if np.isnan(mean):
+        return "--"
+    text = f"{mean:.{digits}f}"
+    return text if np.isnan(low) else f"{text} [{low:.{digits}f}, {high:.{digits}f}]"

@@ -1,0 +1,1 @@
+"""Studies as they come: cohort tables, images on one grid, quality control, splits."""

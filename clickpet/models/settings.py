@@ -1,0 +1,155 @@
+"""What a folder of models must be shown: the click heatmaps and MIPs they were trained with, and their folds.
+
+A lesion model is only valid with heatmaps drawn as in its training, a discriminator with MIPs of its size.
+`settings.json` beside the models keeps both, so that whoever gets the folder cannot get them wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from clickpet.errors import InputError
+from clickpet.files import read_json, write_json
+
+SETTINGS = "settings.json"
+LESION_MODELS = ("fdg", "psma")
+DISCRIMINATOR = "tracer"
+CHECKPOINTS = {"fdg": "checkpoint_final.pth", "psma": "checkpoint_final.pth", "tracer": "checkpoint.pth"}
+#: What the released weights were trained with (docs/deviations.md).
+RELEASED = {
+    "heatmap": {
+        "sigma_tumor": 3,
+        "sigma_background": 6,
+        "unit": "voxel",
+        "suv_gate": 4,
+        "peak": "unit",
+        "compat": "released",
+        "keep_clicked": True,
+    },
+    "mip": {"spacing_mm": 3, "size": 224, "compat": "released"},
+}
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """A folder of models, `{folder}/{fdg,psma,tracer}/fold_{fold}/`.
+
+    folds : of each model that is there, as text, {"fdg": ["0", "1"], "tracer": [...]};  heatmap : options of
+    `clickpet.clicks.heatmap.draw_heatmap`;  mip : {"spacing_mm", "size", "compat"} of
+    `clickpet.tracer.mip.render_mip`. None where it is not recorded.
+    """
+
+    folder: Path
+    folds: Mapping[str, list[str]]
+    heatmap: Mapping | None
+    mip: Mapping | None
+
+    @property
+    def tracers(self) -> list[str]:
+        """Tracers that have a lesion model."""
+        return [tracer for tracer in LESION_MODELS if tracer in self.folds]
+
+    def check_study(self, tracer: str) -> None:
+        """InputError if a study of `tracer` ("": to be found) cannot be segmented with these models."""
+        if tracer and tracer not in self.tracers:
+            raise InputError(
+                f"holds no model of tracer {tracer}, only of {', '.join(self.tracers)}",
+                where=self.folder,
+                mend="give the other models, or leave the tracer out if it may be the other one",
+            )
+        if not tracer and len(self.tracers) > 1 and DISCRIMINATOR not in self.folds:
+            raise InputError(
+                "holds lesion models of two tracers but no discriminator to find which to use",
+                where=self.folder,
+                mend="name the tracer, or import a discriminator with `clickpet import-model tracer`",
+            )
+
+
+def read_settings(folder: str | Path) -> ModelSettings:
+    """The settings of a folder of models.
+
+    Without a settings.json (models made by hand or by an older version) the folds are those that lie there, and
+    heatmap and MIP are not known. Raises InputError if there is no lesion model, if settings.json is broken, or if a
+    checkpoint that it lists is missing.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError("no such folder of models", where=folder, mend="give the folder that holds fdg/ or psma/")
+    record = read_record(folder)
+    folds = record.get("folds") or folds_there(folder)
+    for model, names in folds.items():
+        for name in names:
+            file = folder / model / f"fold_{name}" / CHECKPOINTS[model]
+            if not file.is_file():
+                raise InputError("no such checkpoint", where=file, mend=f"{SETTINGS} lists it: copy the models again")
+    if not any(folds.get(tracer) for tracer in LESION_MODELS):
+        raise InputError(
+            "holds no lesion model",
+            where=folder,
+            mend="give the folder that holds fdg/ or psma/ with fold_0/checkpoint_final.pth, plans.json, dataset.json",
+        )
+    for tracer in LESION_MODELS:
+        for name in ("plans.json", "dataset.json") if tracer in folds else ():
+            if not (folder / tracer / name).is_file():
+                raise InputError("no such file", where=folder / tracer / name, mend="copy or import the model again")
+    return ModelSettings(folder, folds, record.get("heatmap"), record.get("mip"))
+
+
+def read_record(folder: str | Path) -> dict:
+    """What settings.json of a folder of models says: "folds", "heatmap", "mip"; empty without one.
+
+    Raises InputError if the file is no such record.
+    """
+    path = Path(folder) / SETTINGS
+    if not path.is_file():
+        return {}
+    try:
+        record = read_json(path)
+        folds = record["folds"]
+        good = all(
+            model in CHECKPOINTS and names and all(isinstance(name, str) and name.isalnum() for name in names)
+            for model, names in folds.items()
+        )
+        good = good and all(isinstance(record.get(name), dict | None) for name in ("heatmap", "mip"))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"cannot be read ({type(error).__name__}: {error})", where=path, mend="copy the models again"
+        ) from error
+    if not good:
+        raise InputError("is no record of models", where=path, mend="copy the models again, or remove this file")
+    return record
+
+
+def folds_there(folder: str | Path) -> dict[str, list[str]]:
+    """Folds of each model that have a checkpoint in `folder`, numbers first."""
+    found = {}
+    for model, checkpoint in CHECKPOINTS.items():
+        names = [path.parent.name.removeprefix("fold_") for path in Path(folder).glob(f"{model}/fold_*/{checkpoint}")]
+        if names:
+            found[model] = in_order(names)
+    return found
+
+
+def in_order(folds: Iterable[str]) -> list[str]:
+    """Names of folds, numbers first and by their value."""
+    return sorted(folds, key=lambda name: (not name.isdigit(), int(name) if name.isdigit() else 0, name))
+
+
+def shown_by(config: Mapping) -> dict[str, dict]:
+    """What models trained with a (whole) config are shown: options of their "heatmap" and "mip"."""
+    mip = {"spacing_mm": config["tracer"]["spacing_mm"], "size": config["tracer"]["size"], "compat": "paper"}
+    return {"heatmap": dict(config["heatmap"]), "mip": mip}
+
+
+def write_settings(
+    folder: str | Path, folds: Mapping[str, Sequence[int | str]], *, heatmap: Mapping | None, mip: Mapping | None
+) -> None:
+    """Write settings.json of the models in `folder`; models without folds are left out."""
+    record = {
+        "folds": {model: [str(fold) for fold in names] for model, names in folds.items() if names},
+        "heatmap": None if heatmap is None else dict(heatmap),
+        "mip": None if mip is None else dict(mip),
+    }
+    write_json(Path(folder) / SETTINGS, record)

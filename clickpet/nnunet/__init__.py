@@ -1,0 +1,1 @@
+"""nnU-Net's formats: plans, networks, model folders, resampling."""

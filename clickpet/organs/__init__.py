@@ -1,0 +1,1 @@
+"""Organ label maps: given, or by TotalSegmentator."""

@@ -1,0 +1,1 @@
+"""From raw to final lesion masks."""

@@ -1,0 +1,1 @@
+"""Inference: lesion masks by ensembles of nnU-Net models."""

@@ -1,0 +1,153 @@
+"""What this machine needs per patch and per voxel: the table behind `mirroring: budget`.
+
+The authors timed their inference over volume sizes and set voxel limits from it (paper, section 2.2,
+"Dynamic Inference Depth"). Here the forward pass is timed at every depth, and everything around it over
+volume sizes; `clickpet.predict.mirroring.expected_s` puts both together for a case.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from clickpet.errors import InputError
+from clickpet.images import read_image, write_image
+from clickpet.nnunet.model_folder import ModelFolder, build_network, read_model_folder
+from clickpet.nnunet.nonzero_box import Box, content_box
+from clickpet.predict.body import body_box
+from clickpet.predict.ensemble import LesionEnsemble
+from clickpet.predict.mirroring import DEPTHS, mirrorings
+from clickpet.predict.network_grid import NetworkGrid
+from clickpet.predict.sliding_window import Tiling, slide
+
+#: Volume sizes (x, y, z) over which the work around the network is timed.
+SIZES = ((100, 100, 100), (160, 160, 160), (200, 200, 250))
+#: A depth whose passes would take longer than this in all is not run; it gets the seconds per pass before it.
+PATIENCE_S = 60.0
+#: Expected times are given this much room.
+MARGIN = 1.05
+
+
+def calibrate(model_folder: str | Path, *, device: str, sizes: Sequence[Sequence[int]] = SIZES) -> dict:
+    """Time this machine with the network that the plans of `model_folder` describe (its weights do not matter).
+
+    Returns {"device", "threads", "patch", "network", "fixed_s", "per_voxel_s", "pass_s": {"0".."3"}, "rows"}:
+    seconds of a case independent of its size, per voxel of the PET grid (reading, preparing, resampling back,
+    writing) and per forward pass of one network on one tile with 0..3 mirrored axes; all 5 % up.
+    rows : the measurements, one dict each (what, voxels, axes, tiles, passes, seconds).
+    """
+    model = read_model_folder(model_folder)
+    rows = [{"what": "start", "voxels": 0, "axes": 0, "tiles": 0, "passes": 0, "seconds": _start_s()}]
+    rows += [_around(model, size) for size in sizes]
+    rows += _passes(model, device)
+    around = [row for row in rows if row["what"] == "around"]
+    slope, offset = np.polyfit([row["voxels"] for row in around], [row["seconds"] for row in around], 1)
+    per_pass = {str(row["axes"]): row["seconds"] / row["passes"] * MARGIN for row in rows if row["what"] == "window"}
+    return {
+        "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
+        "threads": torch.get_num_threads(),
+        "patch": list(model.patch_size),
+        "network": model.configuration.network_arch_class_name,
+        "fixed_s": (rows[0]["seconds"] + max(0.0, float(offset))) * MARGIN,
+        "per_voxel_s": max(0.0, float(slope)) * MARGIN,
+        "pass_s": per_pass,
+        "rows": rows,
+    }
+
+
+def _start_s() -> float:
+    """Seconds that a Python takes to import what a prediction needs."""
+    start = time.perf_counter()
+    code = "import clickpet.predict.ensemble, nnunetv2.utilities.plans_handling.plans_handler"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=Path(__file__).parents[2])
+    return time.perf_counter() - start
+
+
+def _around(model: ModelFolder, size: Sequence[int]) -> dict:
+    """Time what surrounds the network on a volume of `size` that needs resampling: read, prepare, back, write."""
+    spacing_mm = [0.9 * edge for edge in model.configuration.spacing[::-1]]
+    affine = np.diag([*spacing_mm, 1.0])
+    rng = np.random.default_rng(0)
+    waves = [np.sin(np.linspace(0, 9 * np.pi, length)) for length in size]
+    body = np.einsum("i,j,k->ijk", *waves) + 0.05 * rng.standard_normal(size)
+    with tempfile.TemporaryDirectory() as folder:
+        files = [Path(folder) / f"{name}.nii.gz" for name in ("ct", "suv", "heatmap", "mask")]
+        for path, scale in zip(files, (1000, 5, 1), strict=False):
+            write_image(path, np.round(body * scale, 2).astype(np.float32), affine)
+        start = time.perf_counter()
+        arrays = [read_image(path, np.float32).array for path in files[:3]]
+        grid = NetworkGrid(model, size, affine, content_box(arrays))
+        box = grid.box(body_box(*arrays[:2], spacing_mm))
+        channels = [grid.channel(index, array, box) for index, array in enumerate(arrays)]
+        write_image(files[3], grid.mask(channels[1], box), affine)
+        seconds = time.perf_counter() - start
+    return {"what": "around", "voxels": int(np.prod(size)), "axes": 0, "tiles": 0, "passes": 0, "seconds": seconds}
+
+
+def _passes(model: ModelFolder, device: str) -> list[dict]:
+    """Time tiles at each depth, with the batches that a prediction makes of them."""
+    network = build_network(model).eval().to(device)
+    ensemble = LesionEnsemble(model, [0], [network], device=device)
+    rows = []
+    for axes in reversed(DEPTHS):
+        count = len(mirrorings(axes))
+        batch = ensemble.batch_for(axes)
+        n_tiles = max(1, batch // count)
+        row = {"what": "window", "voxels": 0, "axes": len(axes), "tiles": n_tiles, "passes": n_tiles * count}
+        if rows and rows[-1]["seconds"] / rows[-1]["passes"] * row["passes"] > PATIENCE_S:
+            rows.append({**row, "seconds": rows[-1]["seconds"] / rows[-1]["passes"] * row["passes"]})
+            continue
+        tile = model.patch_size
+        shape = (tile[0] + n_tiles - 1, *tile[1:])
+        tiles = Tiling((tuple(range(n_tiles)), (0,), (0,)), tile, shape)
+        image = np.random.default_rng(1).standard_normal((model.n_channels, *shape), np.float32)
+        taken = []
+        for repeat in range(3):
+            start = time.perf_counter()
+            slide([network], partial(_part, image), tiles, mirror_axes=axes, batch=batch, device=device)
+            taken.append(time.perf_counter() - start)
+            if repeat == 0 and taken[0] > PATIENCE_S / 6:
+                break
+        rows.append({**row, "seconds": sorted(taken)[len(taken) // 2]})
+    return rows
+
+
+def _part(image: np.ndarray, box: Box) -> np.ndarray:
+    return image[(slice(None), *box)]
+
+
+def table(calibrations: dict[str, dict]) -> str:
+    """The measurements of one or more models as tab-separated text, a header and a row each."""
+    columns = ("what", "voxels", "axes", "tiles", "passes", "seconds")
+    lines = ["\t".join(("model", "device", "threads", "patch", *columns))]
+    for name, calibration in calibrations.items():
+        head = (name, calibration["device"], calibration["threads"], "x".join(map(str, calibration["patch"])))
+        for row in calibration["rows"]:
+            values = (*head, *(row[column] for column in columns[:-1]), f"{row['seconds']:.4g}")
+            lines.append("\t".join(str(value) for value in values))
+    return "\n".join(lines) + "\n"
+
+
+def check_calibration(calibration: dict | None, model: ModelFolder, device: str) -> dict:
+    """`calibration` if it was measured for this model's network on this kind of device, else InputError."""
+    if calibration is None:
+        raise InputError(
+            "predict.mirroring is 'budget' but nothing was measured", mend="run the target 'calibrate' first"
+        )
+    kind = "cpu" if calibration["device"] == "cpu" else "cuda"
+    if calibration["patch"] != list(model.patch_size) or kind != device.split(":")[0]:
+        raise InputError(
+            f"was measured for patch {calibration['patch']} on {calibration['device']}, "
+            f"the model has {list(model.patch_size)} on {device}",
+            where="calibration",
+            mend="run the target 'calibrate' on this machine with this model",
+        )
+    return calibration

@@ -1,0 +1,231 @@
+"""The lesion ensemble: all folds of one tracer's model, loaded once, on whole PET/CT volumes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from clickpet.errors import InputError
+from clickpet.images import spacing_mm
+from clickpet.nnunet.model_folder import ModelFolder, load_checkpoint, load_network, mirroring_axes, read_model_folder
+from clickpet.nnunet.nonzero_box import Box, content_box
+from clickpet.predict.body import body_box
+from clickpet.predict.mirroring import Workload, mirrorings
+from clickpet.predict.network_grid import NetworkGrid, NetworkInput
+from clickpet.predict.sliding_window import Tiling, slide, tiling
+from clickpet.predict.stock_sliding_window import slide_like_stock
+
+#: Options that make `LesionEnsemble.predict` do what nnU-Net's own predictor does, down to its rounding.
+STOCK = {"tile_step": 0.5, "mirror_axes": (0, 1, 2), "body_box": False, "fold_average": "logits", "stock": True}
+#: Activations of one forward pass may take about this much memory; it decides how many mirrored tiles go at once.
+BATCH_BYTES = 4 * 2**30
+MAX_BATCH = 8
+#: A forward pass holds about this many feature maps of full resolution at its worst moment.
+COPIES = 4
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """mask : uint8 (x, y, z), 1 lesion, on the PET grid, whose affine is `affine`.
+
+    details : "mirror_axes", "members", "tiles", "forward_passes", "voxels", "network_grid", "disagreement"
+    (mean over the lesion, see `Window.mean_spread`; 0 without lesion, None for one fold), "seconds" of each part.
+    disagreement : float32 (x, y, z), standard deviation of the lesion probability over the folds, in the mask or
+    everywhere as asked for, else 0; None if not asked for or for one fold.
+    """
+
+    mask: np.ndarray
+    affine: np.ndarray
+    details: dict
+    disagreement: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Depth:
+    """How thoroughly to look; see `LesionEnsemble.predict`."""
+
+    tile_step: float = 0.6
+    mirror_axes: Sequence[int] | Callable[[Workload], Sequence[int]] = (0, 1, 2)
+    body_box: bool = True
+    fold_average: str = "softmax"
+    disagreement: str = "none"
+    batch: int | None = None
+    stock: bool = False
+
+    def __post_init__(self):
+        if not 0 < self.tile_step <= 1:
+            raise InputError(
+                f"predict.tile_step is {self.tile_step}", mend="give a part of a tile, above 0 and at most 1"
+            )
+        if self.fold_average not in ("softmax", "logits"):
+            raise InputError(f"fold_average is {self.fold_average!r}", mend="give 'softmax' or 'logits'")
+        if self.disagreement not in ("none", "lesions", "everywhere"):
+            raise InputError(f"disagreement is {self.disagreement!r}", mend="give 'none', 'lesions' or 'everywhere'")
+
+
+class LesionEnsemble:
+    """The networks of some folds of one model folder, ready to predict.
+
+    networks : one a fold, in eval mode on `device`: (n, channels, z, y, x) to logits (n, 2, z, y, x);
+    allowed_axes : those that training mirrored.
+    """
+
+    def __init__(
+        self,
+        model: ModelFolder,
+        folds: Sequence[int | str],
+        networks: Sequence[torch.nn.Module],
+        *,
+        allowed_axes: Sequence[int] = (0, 1, 2),
+        device: str | torch.device = "cpu",
+    ):
+        self.model = model
+        self.folds = list(folds)
+        self.networks = list(networks)
+        self.allowed_axes = tuple(allowed_axes)
+        self.device = torch.device(device)
+
+    @classmethod
+    def load(cls, model_folder, folds: Sequence[int | str], *, device: str | torch.device = "cpu") -> LesionEnsemble:
+        """Read plans and checkpoints of `folds` from `model_folder`; the networks go to `device`.
+
+        Raises InputError if there is no fold, or a file is missing, broken, hostile or does not fit.
+        """
+        if not folds:
+            raise InputError("no folds given for an ensemble", where=model_folder, mend="list them under 'folds'")
+        model = read_model_folder(model_folder)
+        if torch.device(device).type == "cuda":
+            torch.backends.cudnn.benchmark = True  # every tile has the same shape
+        networks = [load_network(model, fold, device=device) for fold in folds]
+        allowed = mirroring_axes(load_checkpoint(model.checkpoint(folds[0])))
+        return cls(model, folds, networks, allowed_axes=allowed, device=device)
+
+    def predict(self, ct, suv, heatmap, affine, **depth) -> Prediction:
+        """Lesions of one case.
+
+        ct : HU, suv : g/ml, heatmap : [-1, 1], all (x, y, z) on one grid;  affine : that grid's.
+
+        tile_step : distance of tiles as part of their size (0.6).  mirror_axes : network axes (0 z, 1 y, 2 x) to
+        mirror, or a function that gives them for a Workload; axes that training did not mirror are left out.
+        body_box : tiles over the body's box only (True).  fold_average : "softmax" or "logits" ("softmax").
+        disagreement : the map that is made too: of "lesions" or "everywhere" ("none").
+        batch : tiles in one forward pass (as many as memory allows).
+        stock : prepare and round as nnU-Net does, see `clickpet.predict.stock_sliding_window`: then logits are averaged
+        and there is no disagreement (False).  `**STOCK` is all of that and nnU-Net's tiles.
+
+        Memory besides the three inputs and the weights, all float32: one volume of the box on the network's grid
+        (one more for the map, three more where the case needs resampling), a tile per fold, and per tile of a
+        forward pass its input twice and what the network takes. That is 0.6 GB and the network for 400 x 400 x 326
+        voxels, patch 192 and five folds. On a CPU the result is the same bit for bit at the same number of threads.
+        Raises InputError if shapes differ or an option makes no sense.
+        """
+        return next(self.predict_steps(ct, suv, [heatmap], affine, **depth))
+
+    def predict_steps(self, ct, suv, heatmaps: Iterable[np.ndarray], affine, **depth) -> Iterator[Prediction]:
+        """Lesions of one case for one heatmap after another; arguments as for `predict`.
+
+        CT and PET are prepared once. A heatmap that gives the network what it saw just before gives that
+        prediction again at no cost; every prediction is what `predict` gives for its heatmap.
+        """
+        depth = Depth(**depth)
+        if ct.shape != suv.shape:
+            raise InputError(f"CT {ct.shape} and PET {suv.shape} differ in shape", mend="resample CT onto the PET grid")
+        scan_box = content_box([ct, suv])
+        scene = prediction = seen = None
+        for heatmap in heatmaps:
+            if heatmap.shape != suv.shape:
+                raise InputError(f"heatmap {heatmap.shape} and PET {suv.shape} differ in shape")
+            clock = _Clock()
+            clicks_box = content_box([heatmap])
+            content = union(scan_box, clicks_box) if heatmap[clicks_box].any() else scan_box
+            if scene is None or scene.grid.content != content:
+                scene, seen = self._scene(ct, suv, heatmap, affine, content, depth), None
+            elif not (seen[0] == clicks_box and np.array_equal(seen[1], heatmap[clicks_box])):
+                scene.image.replace(2, heatmap)
+                seen = None
+            clock.lap("prepare")
+            if seen is None:
+                prediction = self._look(scene, affine, depth, clock)
+                seen = clicks_box, heatmap[clicks_box].copy()
+            yield replace(prediction, details={**prediction.details, "seconds": clock.seconds})
+
+    def _scene(self, ct, suv, heatmap, affine, content: Box, depth: Depth) -> _Scene:
+        grid = NetworkGrid(self.model, suv.shape, affine, content, own_resampling=not depth.stock)
+        box = grid.box(body_box(ct, suv, spacing_mm(affine))) if depth.body_box else None
+        tiles = tiling(grid.shape, self.model.patch_size, depth.tile_step, box)
+        axes = depth.mirror_axes
+        if callable(axes):
+            axes = axes(Workload(suv.size, len(tiles), len(self.folds)))
+        axes = tuple(axis for axis in sorted(axes) if axis in self.allowed_axes)
+        return _Scene(grid, tiles, axes, NetworkInput(grid, [ct, suv, heatmap], tiles.box))
+
+    def _look(self, scene: _Scene, affine, depth: Depth, clock: _Clock) -> Prediction:
+        how = {
+            "mirror_axes": scene.axes,
+            "batch": depth.batch or self.batch_for(scene.axes),
+            "device": self.device,
+        }
+        if depth.stock:
+            window = slide_like_stock(self.networks, scene.image.read, scene.tiles, **how)
+        else:
+            how.update(average=depth.fold_average, with_spread=depth.disagreement != "none")
+            window = slide(self.networks, scene.image.read, scene.tiles, **how)
+        clock.lap("window")
+        mask = scene.grid.mask(window.lesion, window.box)
+        details = {
+            "mirror_axes": list(scene.axes),
+            "members": self.folds,
+            "tiles": len(scene.tiles),
+            "forward_passes": len(scene.tiles) * len(mirrorings(scene.axes)) * len(self.folds),
+            "voxels": int(mask.size),
+            "network_grid": list(scene.grid.shape),
+            "disagreement": window.mean_spread if len(self.folds) > 1 and not depth.stock else None,
+        }
+        spread = None
+        if window.spread is not None:
+            where = mask if depth.disagreement == "lesions" else None
+            spread = scene.grid.image(window.spread, window.box, where)
+        clock.lap("resample_back")
+        return Prediction(mask, affine, details, spread)
+
+    def batch_for(self, axes: Sequence[int]) -> int:
+        """Tiles per forward pass: as many as take about BATCH_BYTES, at most eight; a power of two below that."""
+        features = self.model.configuration.network_arch_init_kwargs.get("features_per_stage", [32])[0]
+        tile_bytes = float(np.prod(self.model.patch_size)) * features * COPIES * 4
+        budget = BATCH_BYTES
+        if self.device.type == "cuda":  # half precision, and what the card has left
+            tile_bytes, budget = tile_bytes / 2, 0.6 * torch.cuda.mem_get_info(self.device)[0]
+        fitting = int(max(1, min(MAX_BATCH, budget // tile_bytes)))
+        return 1 << (fitting.bit_length() - 1) if fitting < len(mirrorings(axes)) else fitting
+
+
+@dataclass(frozen=True)
+class _Scene:
+    """A case as the ensemble sees it; channel 2 of the image changes."""
+
+    grid: NetworkGrid
+    tiles: Tiling
+    axes: tuple[int, ...]
+    image: NetworkInput
+
+
+class _Clock:
+    """Seconds spent in named parts."""
+
+    def __init__(self):
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, part: str) -> None:
+        now = time.perf_counter()
+        self.seconds[part] = self.seconds.get(part, 0.0) + now - self._last
+        self._last = now
+
+
+def union(box_a: Box, box_b: Box) -> Box:
+    """The smallest box that holds both."""
+    return tuple(slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(box_a, box_b, strict=True))

@@ -1,0 +1,90 @@
+"""How deep inference goes: which axes to mirror. Paper, section 2.2, "Dynamic Inference Depth".
+
+Axes count as nnU-Net does on the network's grid: 0 is z, 1 is y, 2 is x. Each axis doubles the forward passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+from clickpet.errors import InputError
+
+#: Below these numbers of voxels of the PET grid: three, two, one mirroring axis; none from the last on.
+VOXEL_LIMITS = (18e6, 39e6, 90e6)
+#: What is mirrored where 3, 2, 1, 0 axes are allowed.
+DEPTHS = ((0, 1, 2), (1, 2), (2,), ())
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What decides how long a case takes: voxels of its PET grid, tiles, and networks of the ensemble."""
+
+    voxels: int
+    tiles: int
+    members: int
+
+
+def mirror_axes_for(n_voxels: int, voxel_limits: Sequence[float] = VOXEL_LIMITS) -> tuple[int, ...]:
+    """Axes to mirror for a PET grid of `n_voxels`: (0, 1, 2) below the first limit, then (1, 2), (2,) and ().
+
+    Limits are exclusive ("below 18 million voxels"). Raises InputError if they are not three that increase.
+    """
+    if len(voxel_limits) != 3 or sorted(voxel_limits) != list(voxel_limits):
+        raise InputError(
+            f"predict.voxel_limits is {list(voxel_limits)}", mend="give three increasing numbers of voxels"
+        )
+    for axes, limit in zip(DEPTHS, voxel_limits, strict=False):
+        if n_voxels < limit:
+            return axes
+    return DEPTHS[-1]
+
+
+def mirrorings(axes: Sequence[int]) -> list[tuple[int, ...]]:
+    """Every combination of `axes` to flip at once, the unflipped tile first: 2^n of them."""
+    return [combination for count in range(len(axes) + 1) for combination in combinations(sorted(axes), count)]
+
+
+def expected_s(calibration: dict, workload: Workload, n_axes: int) -> float:
+    """Seconds that a case will take by the table of `clickpet.predict.calibrate`, from start to written mask.
+
+    fixed_s + per_voxel_s * voxels + pass_s[axes] * tiles * 2^axes * members
+    """
+    passes = workload.tiles * 2**n_axes * workload.members
+    overhead = calibration["fixed_s"] + calibration["per_voxel_s"] * workload.voxels
+    return overhead + calibration["pass_s"][str(n_axes)] * passes
+
+
+def plan_axes(calibration: dict, workload: Workload, *, time_limit_s: float) -> tuple[tuple[int, ...], float]:
+    """The most mirroring axes that fit into `time_limit_s`, and the seconds expected with them.
+
+    Depends on nothing but its arguments, so that the same case gets the same depth on every run. A case that does
+    not fit without any mirroring is run without: its expected seconds exceed the limit.
+    """
+    for axes in DEPTHS:
+        seconds = expected_s(calibration, workload, len(axes))
+        if seconds <= time_limit_s or not axes:
+            return axes, seconds
+    raise AssertionError("DEPTHS ends with no axes")
+
+
+def voxel_limits_by(calibration: dict, workloads: Sequence[Workload], *, time_limit_s: float) -> tuple[float, ...]:
+    """The voxel limits (three, two, one, no axes) that a table of run times over many volumes leads to.
+
+    What the authors did: time the inference over volume sizes, then choose the numbers of voxels below which
+    three, two and one axes fit. Each limit is the one that errs on the fewest of `workloads`, counting a volume
+    below it that does not fit and a volume above it that would. The fourth limit is where even no mirroring fails.
+    """
+    ordered = sorted(workloads, key=lambda workload: workload.voxels)
+    limits = []
+    for axes in DEPTHS:
+        fits = [expected_s(calibration, workload, len(axes)) <= time_limit_s for workload in ordered]
+        errors = best = sum(fits)
+        limit = 0.0
+        for workload, fit in zip(ordered, fits, strict=True):
+            errors += -1 if fit else 1
+            if errors < best:
+                best, limit = errors, float(workload.voxels)
+        limits.append(limit)
+    return tuple(limits)

@@ -1,0 +1,188 @@
+"""The grid that the network works on: from the PET grid to it and back, the way nnU-Net's preprocessor does.
+
+Same steps and same values as `DefaultPreprocessor.run_case_npy` (transpose, crop to what is not zero,
+normalise, resample), but channel by channel, so that one channel can change (the clicks) while the
+others stay; only the box that is looked at; and without the segmentation that nnU-Net makes up on the way.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from clickpet.errors import InputError
+from clickpet.images import spacing_mm
+from clickpet.nnunet.nonzero_box import Box
+from clickpet.nnunet.resampling import linear_rows, resize, source_span, spline_matrix
+
+if TYPE_CHECKING:
+    from clickpet.nnunet.model_folder import ModelFolder
+
+#: Normalisations that look at one voxel at a time, so that a box may be normalised alone.
+VOXELWISE = ("CTNormalization", "NoNormalization")
+#: nnU-Net's cubic resampling, which `clickpet.nnunet.resampling` does faster.
+CUBIC = ("resample_data_or_seg_to_shape", 3)
+
+
+class NetworkGrid:
+    """Where a case lies on the grid of the network.
+
+    shape, affine : the PET grid (x, y, z);  content : box of it that holds all that is not zero (see
+    `content_box`).  own_resampling : False takes nnU-Net's own function where ours would do.
+    Attributes: `shape` and `spacing_mm` of the network's grid, (z, y, x) where the plans do not transpose.
+    """
+
+    def __init__(self, model: ModelFolder, shape, affine: np.ndarray, content: Box, *, own_resampling: bool = True):
+        from nnunetv2.preprocessing.resampling.default_resampling import (
+            compute_new_shape,
+            determine_do_sep_z_and_axis,
+        )
+
+        self._model = model
+        self._axes = tuple(2 - axis for axis in model.plans.transpose_forward)  # network axis -> axis of (x, y, z)
+        self._pet_shape = tuple(int(length) for length in shape)
+        self.content = content
+        self._pet_spacing_mm = [spacing_mm(affine)[axis] for axis in self._axes]
+        self.spacing_mm = [float(edge) for edge in model.configuration.spacing]
+        self._content_shape = tuple(content[axis].stop - content[axis].start for axis in self._axes)
+        new_shape = compute_new_shape(self._content_shape, self._pet_spacing_mm, self.spacing_mm)
+        self.shape = tuple(int(length) for length in new_shape)
+        #: An axis more than three times as coarse as the others is read nearest, as nnU-Net does.
+        self._coarse = determine_do_sep_z_and_axis(None, self._pet_spacing_mm, self.spacing_mm)[1]
+        plan = model.configuration.configuration
+        as_planned = (plan["resampling_fn_data"], plan["resampling_fn_data_kwargs"].get("order"))
+        self._own = own_resampling and self._coarse is None and as_planned == CUBIC
+        #: False where the PET grid has the network's spacing and every normalisation is voxel by voxel.
+        self.resamples = self.shape != self._content_shape or not set(plan["normalization_schemes"]) <= set(VOXELWISE)
+
+    @property
+    def whole(self) -> Box:
+        """All of the network's grid as a box."""
+        return tuple(slice(0, length) for length in self.shape)
+
+    def channel(self, index: int, array: np.ndarray, box: Box | None = None) -> np.ndarray:
+        """Channel `index` of the network's input: `array` (x, y, z), normalised and resampled.
+
+        Returns float32 (z, y, x), the `box` of the network's grid (None: all of it).
+        """
+        box = box or self.whole
+        image = array[self.content].transpose(self._axes)
+        normalise = _normaliser(self._model, index)
+        same = self.shape == self._content_shape
+        if type(normalise).__name__ not in VOXELWISE or not (same or self._own):
+            image = normalise.run(np.array(image, dtype=np.float32, order="C"), None)
+            resample = self._model.configuration.resampling_fn_data
+            return np.ascontiguousarray(
+                resample(image[None], self.shape, self._pet_spacing_mm, self.spacing_mm)[0][box]
+            )
+        if same:
+            return normalise.run(np.array(image[box], dtype=np.float32, order="C"), None)
+        limits = normalise.run(np.array([image.min(), image.max()], dtype=np.float32), None)
+        lengths = zip(self._content_shape, self.shape, box, strict=True)
+        matrices = [spline_matrix(old, new)[part] for old, new, part in lengths]
+        source = tuple(source_span(matrix) for matrix in matrices)
+        image = normalise.run(np.array(image[source], dtype=np.float32, order="C"), None)
+        image = resize(image, [matrix[:, span] for matrix, span in zip(matrices, source, strict=True)])
+        return np.clip(image, *limits, out=image)
+
+    def box(self, box: Box) -> Box:
+        """The smallest box of the network's grid that holds all of a box (x, y, z) of the PET grid."""
+        slices = []
+        for axis, length, content_length in zip(self._axes, self.shape, self._content_shape, strict=True):
+            offset, scale = self.content[axis].start, length / content_length
+            start = min(max(int(np.floor((box[axis].start - offset) * scale)), 0), length - 1)
+            stop = min(int(np.ceil((box[axis].stop - offset) * scale)), length)
+            slices.append(slice(start, max(stop, start + 1)))
+        return tuple(slices)
+
+    def mask(self, values: np.ndarray, box: Box) -> np.ndarray:
+        """Where `values`, brought back onto the PET grid, speak for lesion: uint8 (x, y, z), 0 outside `box`.
+
+        values : of the shape of `box` of the network's grid: float32, above 0 for lesion; or float16
+        (2, z, y, x), logits of background and lesion, which are compared after rounding like nnU-Net's.
+        Takes a few planes of memory besides the mask.
+        """
+        if values.ndim == 3:
+            return self._onto_pet(values[None], box, np.uint8, lambda planes: planes[0] > 0)
+        return self._onto_pet(values, box, np.uint8, lambda planes: np.greater(*planes.astype(np.float16)[::-1]))
+
+    def image(self, values: np.ndarray, box: Box, where: np.ndarray | None = None) -> np.ndarray:
+        """`values` (float32, a `box` of the network's grid) on the PET grid, float32 (x, y, z), 0 outside the box.
+
+        where : uint8 (x, y, z), leaves 0 where it is 0 (None: nowhere). Memory is taken only around its voxels.
+        """
+        return self._onto_pet(values[None], box, np.float32, lambda planes: planes[0], where)
+
+    def _onto_pet(
+        self, values: np.ndarray, box: Box, dtype: type, of_planes, where: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Linear interpolation of each of `values` (n, z, y, x), plane by plane."""
+        result = np.zeros(self._pet_shape, dtype=dtype, order="F")
+        target = result[self.content].transpose(self._axes)
+        wanted = None if where is None else where[self.content].transpose(self._axes).view(bool)
+        if self.shape == self._content_shape:
+            for index, (plane, chosen) in enumerate(_planes(target, wanted, box)):
+                np.copyto(plane, of_planes(values[:, index]), where=chosen)
+            return result
+        lengths = zip(box, self.shape, self._content_shape, range(3), strict=True)
+        rows, (depth, height, width) = zip(
+            *(linear_rows(part, old, new, nearest=axis == self._coarse) for part, old, new, axis in lengths),
+            strict=True,
+        )
+        planes: dict[int, np.ndarray] = {}
+        for (plane, chosen), weights in zip(_planes(target, wanted, rows), depth, strict=True):
+            if chosen is not True and not chosen.any():
+                continue
+            used = np.flatnonzero(weights)
+            planes = {
+                key: planes[key] if key in planes else height @ values[:, key].astype(np.float32) @ width.T
+                for key in used
+            }
+            np.copyto(plane, of_planes(sum(weights[key] * planes[key] for key in used)), where=chosen)
+        return result
+
+
+def _planes(target: np.ndarray, wanted: np.ndarray | None, box: Box):
+    """Pairs of a plane of `target` in the box, and where it is wanted: True or a bool plane."""
+    part = target[box]
+    return zip(part, [True] * len(part) if wanted is None else wanted[box], strict=True)
+
+
+class NetworkInput:
+    """The channels of a case on the network's grid, read box by box.
+
+    arrays : CT, SUV, heatmap (x, y, z);  box : what will be read.  Without resampling nothing is copied ahead and a
+    box is prepared when it is read; otherwise the channels are resampled once, for `box`.
+    """
+
+    def __init__(self, grid: NetworkGrid, arrays: list[np.ndarray], box: Box):
+        self._grid, self._box = grid, box
+        self._channels = [self._ready(index, array) for index, array in enumerate(arrays)]
+
+    def replace(self, index: int, array: np.ndarray) -> None:
+        """Put another `array` into channel `index`."""
+        self._channels[index] = self._ready(index, array)
+
+    def read(self, box: Box) -> np.ndarray:
+        """The channels in a part of the box: float32 (channels, z, y, x), new memory."""
+        image = np.empty((len(self._channels), *(part.stop - part.start for part in box)), dtype=np.float32)
+        part = tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(box, self._box, strict=True))
+        for index, channel in enumerate(self._channels):
+            image[index] = channel[part] if self._grid.resamples else self._grid.channel(index, channel, box)
+        return image
+
+    def _ready(self, index: int, array: np.ndarray) -> np.ndarray:
+        return self._grid.channel(index, array, self._box) if self._grid.resamples else array
+
+
+def _normaliser(model: ModelFolder, index: int):
+    from nnunetv2.preprocessing.normalization import default_normalization_schemes as schemes
+
+    name = model.configuration.normalization_schemes[index]
+    scheme = getattr(schemes, name, None)
+    if scheme is None or model.configuration.use_mask_for_norm[index]:
+        masked = " within a mask" if scheme else ""
+        raise InputError(f"normalises channel {index} by {name}{masked}, which is not known here", where=model.path)
+    intensities = model.plans.foreground_intensity_properties_per_channel[str(index)]
+    return scheme(use_mask_for_norm=False, intensityproperties=intensities)

@@ -1,0 +1,204 @@
+"""The data part of a report: the cohort, how SUV came about, and what was found to be odd."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from clickpet.evaluate.run_results import RunResults
+from clickpet.report.page import DASH, Cell, Section, Table, Text, number
+from clickpet.report.style import tracer_name
+
+SPLIT_NAMES = {"train": "train (cross-validated)", "test": "test (held out)", "predict": "predict (no truth)"}
+
+
+def data_section(run: RunResults) -> Section:
+    """Counts per tracer, centre and split, SUV audit, quality findings."""
+    blocks = [Text(f"{cohort_sentence(run.cohort)} {clicks_sentence(run)}".strip()), cohort_table(run)]
+    blocks += _missing_sentences(run.cohort)
+    blocks += suv_blocks(run)
+    blocks += quality_blocks(run)
+    return Section("data", "Studies", blocks)
+
+
+def cohort_sentence(cohort: pd.DataFrame) -> str:
+    """How many studies of how many patients, in words."""
+    studies, patients = len(cohort), cohort["patient"].nunique()
+    repeated = int((cohort.groupby("patient").size() > 1).sum())
+    centres = cohort["centre"].replace("", pd.NA).nunique()
+    text = f"The cohort has {_count(studies, 'study', 'studies')} of {_count(patients, 'patient', 'patients')}"
+    text += f", {repeated} of them with more than one study" if repeated else ""
+    text += f", from {_count(centres, 'centre', 'centres')}." if centres else "; no centre is named."
+    return text
+
+
+def clicks_sentence(run: RunResults) -> str:
+    """For how many studies clicks were given, and what was done for the others."""
+    if "clicks" not in run.cohort:
+        return ""
+    given, total = int(run.cohort["clicks"].notna().sum()), len(run.cohort)
+    others = {"missing": "simulated for the others where they have a truth", "never": "not made up for the others"}
+    how = run.config["clicks"]["simulate"]
+    if how == "always":
+        return "Clicks were simulated for every study with a truth."
+    if given == total:
+        return "Clicks were given for all studies."
+    return f"Clicks were given for {given} of {total} studies and {others[how]}."
+
+
+def cohort_table(run: RunResults) -> Table:
+    """A row per tracer, centre and split: studies, patients, lesions and their volume."""
+    cohort = run.cohort.copy()
+    cohort["tracer"] = _told_tracer(run)
+    wanted = [name for name in ("slug", "truth_lesions", "truth_volume_ml") if name in run.scores]
+    cohort = cohort.merge(run.scores[wanted], on="slug", how="left")
+    for name in ("truth_lesions", "truth_volume_ml"):
+        if name not in cohort:
+            cohort[name] = float("nan")
+    rows = [
+        [
+            tracer_name(tracer) if tracer else "not known",
+            centre or DASH,
+            SPLIT_NAMES.get(split, split),
+            *_counts(members),
+        ]
+        for (tracer, centre, split), members in cohort.groupby(["tracer", "centre", "split"])
+    ]
+    if len(rows) > 1:
+        rows.append(["all", "", "", *_counts(cohort)])
+    columns = [("Tracer", "text"), ("Centre", "text"), ("Split", "text"), ("Studies", "number"), ("Patients", "number")]
+    columns += [("With lesions", "number"), ("Without lesions", "number"), ("Lesions", "number")]
+    columns += [("TMTV, median (range), ml", "number")]
+    return Table(
+        "cohort",
+        "Studies by tracer, centre and split. Lesions are 18-connected components of the truth; TMTV is the total "
+        "volume of the lesions of a study, over the studies that have lesions.",
+        columns,
+        rows,
+        note="Lesion counts are known for studies with a truth only. A patient may count in more than one row.",
+    )
+
+
+def _told_tracer(run: RunResults) -> list[str]:
+    """The cohort's tracer, or else the one that was found."""
+    found = dict(zip(run.scores["slug"], run.scores["tracer"], strict=True)) if "slug" in run.scores else {}
+    return [row.tracer or found.get(row.slug, "") for row in run.cohort.itertuples()]
+
+
+def _counts(members: pd.DataFrame) -> list[object]:
+    known = members.dropna(subset=["truth_lesions"])
+    ill = known[known["truth_lesions"] > 0]
+    volume = Cell(DASH)
+    if len(ill):
+        low, median, high = (ill["truth_volume_ml"].quantile(share) for share in (0, 0.5, 1))
+        volume = Cell(f"{median:,.1f} ({low:,.1f} to {high:,.1f})", median)
+    none = len(known) == 0
+    return [
+        len(members),
+        members["patient"].nunique(),
+        None if none else len(ill),
+        None if none else len(known) - len(ill),
+        None if none else int(known["truth_lesions"].sum()),
+        volume,
+    ]
+
+
+def _missing_sentences(cohort: pd.DataFrame) -> list[Text]:
+    splits, tracers = set(cohort["split"]), sorted(set(cohort["tracer"]) - {""})
+    sentences = []
+    if len(tracers) == 1:
+        sentences.append(
+            f"All studies are {tracer_name(tracers[0])}: one lesion model was trained, and the tracer discriminator is "
+            "trivial."
+        )
+    if "test" not in splits:
+        sentences.append("There is no held-out test study: all scores are from cross-validation.")
+    if "train" not in splits:
+        sentences.append("There is no train study: nothing was trained on this cohort.")
+    if "predict" in splits:
+        count = int((cohort["split"] == "predict").sum())
+        text = _count(count, "study of the split predict has", "studies of the split predict have")
+        sentences.append(f"{text} no score: segmented only.")
+    return [Text(" ".join(sentences))] if sentences else []
+
+
+def suv_blocks(run: RunResults) -> list:
+    """Where SUV came from, counted, and study by study under a fold."""
+    audits = {slug: record["suv"] for slug, record in run.cases.items() if isinstance(record.get("suv"), Mapping)}
+    if not audits:
+        return [Text("No record of how SUV was computed was given.", "fine")]
+    kinds: dict[tuple[str, str], list[str]] = {}
+    for slug, audit in audits.items():
+        kinds.setdefault((str(audit.get("source", DASH)), str(audit.get("rule", DASH))), []).append(slug)
+    blocks = [
+        Table(
+            "suv",
+            "How the PET became body-weight SUV (g/ml).",
+            [("Source", "text"), ("Rule", "text"), ("Studies", "number")],
+            [[source, rule, len(slugs)] for (source, rule), slugs in sorted(kinds.items())],
+        )
+    ]
+    warned = [(slug, text) for slug, audit in audits.items() for text in audit.get("warnings") or []]
+    if warned:
+        blocks.append(
+            Table(
+                "suv-warnings",
+                "Remarks of the SUV computation.",
+                [("Study", "text"), ("Remark", "text")],
+                [[run.names.get(slug, slug), text] for slug, text in warned],
+            )
+        )
+    details = [name for name in _value_names(audits) if name not in ("source", "rule", "warnings")]
+    if details:
+        blocks.append(
+            Table(
+                "suv-audit",
+                "What the SUV of each study was computed from.",
+                [("Study", "text"), *((name.replace("_", " "), "text") for name in details)],
+                [
+                    [run.names.get(slug, slug), *(_short(audit.get(name)) for name in details)]
+                    for slug, audit in audits.items()
+                ],
+                folded=f"SUV audit of every study ({len(audits)})",
+            )
+        )
+    return blocks
+
+
+def _value_names(records: Mapping[str, Mapping]) -> list[str]:
+    names: dict[str, None] = {}
+    for record in records.values():
+        names.update({name: None for name, value in record.items() if not isinstance(value, Mapping)})
+    return list(names)
+
+
+def _short(value: object) -> object:
+    if isinstance(value, list):
+        return ", ".join(f"{part:.6g}" if isinstance(part, float) else str(part) for part in value)
+    return number(value, 6 if abs(value) < 0.01 else 2) if isinstance(value, float) else value
+
+
+def quality_blocks(run: RunResults) -> list:
+    """Findings of the quality check: counted by kind, and one by one under a fold."""
+    if run.quality is None:
+        return []
+    what = "the quality check of images, labels and clicks"
+    if run.quality.empty:
+        return [Text(f"Nothing was found by {what}.")]
+    kinds = [
+        [severity, code, members["case"].nunique(), len(members)]
+        for (severity, code), members in run.quality.groupby(["severity", "code"], sort=False)
+    ]
+    details = run.quality[[name for name in run.quality.columns if name != "slug"]].astype(object)
+    rows = details.where(run.quality.notna(), None).to_numpy().tolist()
+    kind_columns = [("Severity", "text"), ("Kind", "text"), ("Studies", "number"), ("Findings", "number")]
+    columns = [(name.capitalize(), "number" if name == "value" else "text") for name in details.columns]
+    return [
+        Table("quality", f"Findings of {what}; soft ones are for a person to look at.", kind_columns, kinds),
+        Table("findings", f"Every finding of {what}.", columns, rows, folded=f"Every finding ({len(rows)})"),
+    ]
+
+
+def _count(count: int, one: str, many: str) -> str:
+    return f"{count:,} {one if count == 1 else many}"

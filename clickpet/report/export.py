@@ -1,0 +1,156 @@
+"""Masks and lesion tables out of a folder of results, under the names that the user's studies came with."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+
+from clickpet.cohort import SPLITS, Study
+from clickpet.errors import InputError
+from clickpet.evaluate.lesion_table import measure_lesions, measure_study
+from clickpet.evaluate.summary import write_table
+from clickpet.files import read_json, replacing
+from clickpet.images import read_image
+from clickpet.ingest.study import holds_dicom
+
+#: Longest name of a file without its suffix; file systems take 255 bytes with it.
+LONGEST_NAME_BYTES = 200
+#: What the tables of the whole cohort tell of a study.
+LABELS = ("case", "file", "tracer", "patient", "centre", "split")
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written of a study: its row of studies.csv and its lesions. seg : whether a DICOM SEG was written."""
+
+    row: dict
+    lesions: pd.DataFrame
+    seg: bool
+
+
+def choose_studies(
+    studies: Sequence[Study], results: Path, *, cases: Iterable[str] = (), splits: Iterable[str] = ()
+) -> tuple[list[Study], list[Study]]:
+    """The studies to export, and those among them that have no mask yet.
+
+    cases : names or slugs, none for all;  splits : none for all.  Raises InputError for an unknown case or split, and
+    where no study has a mask.
+    """
+    wanted, splits = list(cases), list(splits)
+    for split in splits:
+        if split not in SPLITS:
+            raise InputError(f"split {split!r} is not known", mend=f"give one of {', '.join(SPLITS)}")
+    known = {name for study in studies for name in (study.case, study.slug)}
+    for name in wanted:
+        if name not in known:
+            raise InputError(f"no study is called {name!r}", mend="give a name from the cohort table, in quotes")
+    chosen = [
+        study
+        for study in studies
+        if (not wanted or study.case in wanted or study.slug in wanted) and (not splits or study.split in splits)
+    ]
+    there = [study for study in chosen if _mask_of(results, study).is_file()]
+    if not there:
+        raise InputError(
+            "holds no final mask of these studies",
+            where=results,
+            mend="run the workflow (target predict or evaluate), or give the folder of its results",
+        )
+    return there, [study for study in chosen if study not in there]
+
+
+def others(studies: Sequence[Study], results: Path) -> list[str]:
+    """Slugs of the masks in `results` that belong to none of `studies`."""
+    known = {study.slug for study in studies}
+    found = sorted(path.parent.name for path in results.glob("cases/*/lesions.nii.gz"))
+    return [slug for slug in found if slug not in known]
+
+
+def export_results(
+    studies: Sequence[Study],
+    results: str | Path,
+    to: str | Path,
+    *,
+    identity: str = "case",
+    jobs: int = 1,
+    say: Callable[[str], None] = print,
+) -> list[Exported]:
+    """Export the final masks of `studies` (see `choose_studies`) below `to`; returns what was written.
+
+    masks/{case}.nii.gz : the mask on the grid of the PET, NIfTI;  seg/{case}.dcm : where the PET is DICOM, a DICOM
+    Segmentation on its slices;  tables/{case}.csv : its lesions as `measure_lesions` gives them;  lesions.csv,
+    studies.csv : all lesions, and a row a study with lesions, TMTV, TLG, SUVmax.  {case} is the name in the cohort
+    table; one that cannot be a file's name becomes its slug, which the column `file` tells.
+    identity : whom a SEG names, see `clickpet.dicom.seg_export.write_seg`;  jobs : processes.
+
+    Raises InputError for a DICOM PET that was changed since, so that the mask is not on its grid.
+    """
+    results, to = Path(results), Path(to)
+    work = partial(_export_study, results=results, to=to, identity=identity)
+    names = file_names(studies)
+    done: list[Exported] = []
+    for exported in _each(work, studies, names, jobs):
+        done.append(exported)
+        row = exported.row
+        say(f"{row['case']}: {row['lesions']} lesions, {row['tmtv_ml']:.1f} ml" + (", SEG" if exported.seg else ""))
+    write_table(to / "studies.csv", pd.DataFrame([one.row for one in done]))
+    write_table(to / "lesions.csv", pd.concat([_named(one) for one in done], ignore_index=True))
+    return done
+
+
+def _each(work: Callable, studies: Sequence[Study], names: Sequence[str], jobs: int) -> Iterator[Exported]:
+    if jobs == 1:
+        yield from map(work, studies, names)
+        return
+    with ProcessPoolExecutor(max_workers=min(jobs, len(studies))) as pool:
+        yield from pool.map(work, studies, names)
+
+
+def file_names(studies: Sequence[Study]) -> list[str]:
+    """Names of the studies' files without suffix: the case, or its slug where the case cannot be one or is taken."""
+    names, taken = [], set()
+    for study in studies:
+        name = study.case
+        fits = not any(character in name for character in "/\\\0") and name.strip(". ") == name
+        if not fits or len(name.encode()) > LONGEST_NAME_BYTES or name.lower() in taken:
+            name = study.slug
+        taken.add(name.lower())
+        names.append(name)
+    return names
+
+
+def _mask_of(results: Path, study: Study) -> Path:
+    return results / "cases" / study.slug / "lesions.nii.gz"
+
+
+def _export_study(study: Study, name: str, *, results: Path, to: Path, identity: str) -> Exported:
+    folder = results / "cases" / study.slug
+    source = _mask_of(results, study)
+    mask = read_image(source)
+    dicom = holds_dicom(study.pet)
+    if dicom:
+        from clickpet.dicom.seg_export import write_seg
+
+        clicked = bool(read_json(folder / "clicks.json").get("points"))
+        write_seg(to / "seg" / f"{name}.dcm", mask.array, mask.affine, study.pet, case=study.case, identity=identity,
+                  semiautomatic=clicked)  # fmt: skip
+    with replacing(to / "masks" / f"{name}.nii.gz") as temporary:
+        shutil.copyfile(source, temporary)
+    lesions = measure_lesions(mask.array, read_image(folder / "suv.nii.gz").array, mask.affine)
+    write_table(to / "tables" / f"{name}.csv", lesions)
+    labels = {label: name if label == "file" else getattr(study, label) for label in LABELS}
+    return Exported({**labels, **measure_study(lesions)}, lesions, dicom)
+
+
+def _named(exported: Exported) -> pd.DataFrame:
+    """The lesions of a study behind the labels of the study."""
+    table = exported.lesions.copy()
+    for place, label in enumerate(LABELS):
+        table.insert(place, label, exported.row[label])
+    return table

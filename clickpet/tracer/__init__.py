@@ -1,0 +1,1 @@
+"""The tracer discriminator: maximum intensity projections and the MIP-CNN."""

@@ -1,0 +1,113 @@
+"""A training case as nnU-Net stores it: normalised, resampled, with lesions and organs in one segmentation."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from clickpet.images import spacing_mm
+from clickpet.nnunet.plans import CONFIGURATION
+
+
+def preprocess_case(
+    ct: np.ndarray,
+    suv: np.ndarray,
+    heatmaps: Sequence[np.ndarray],
+    truth: np.ndarray,
+    organs: np.ndarray | None,
+    affine: np.ndarray,
+    *,
+    plans: dict,
+    dataset: dict,
+) -> tuple[np.ndarray, np.ndarray, dict]:
+    """nnU-Net's own preprocessing of one case.
+
+    ct (HU), suv (g/ml), heatmaps, truth (0, 1), organs (0, 2, 3, ...; None for a model without organ head) :
+    (x, y, z) on one grid. Several heatmaps are stored as further channels (training with random clicks).
+
+    Returns data float32 (2 + heatmaps, z, y, x), segmentation int16 (1 or 2, z, y, x): channel 0 lesion, channel 1
+    organs, -1 outside, and nnU-Net's properties with the lesion locations and "digest", a hash of both arrays.
+    """
+    from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
+    from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+    manager = PlansManager(_with_channels(plans, len(heatmaps)))
+    labels = [truth] if organs is None else [truth, organs]
+    segmentation = np.stack([label.T for label in labels]).astype(np.int16, copy=False)
+    images = np.stack([image.T for image in (ct, suv, *heatmaps)], dtype=np.float32)
+    data, segmentation, properties = DefaultPreprocessor(verbose=False).run_case_npy(
+        images,
+        segmentation,
+        {"spacing": list(spacing_mm(affine))[::-1]},
+        manager,
+        manager.get_configuration(CONFIGURATION),
+        dataset,
+    )
+    data = np.ascontiguousarray(data, dtype=np.float32)
+    segmentation = np.ascontiguousarray(segmentation, dtype=np.int16)
+    digest = hashlib.sha256(data)
+    digest.update(segmentation)
+    properties["digest"] = digest.hexdigest()
+    return data, segmentation, properties
+
+
+def _with_channels(plans: dict, n_heatmaps: int) -> dict:
+    """The plans with the click channel's normalisation repeated for every heatmap."""
+    if n_heatmaps == 1:
+        return plans
+    configuration = dict(plans["configurations"][CONFIGURATION])
+    for key in ("normalization_schemes", "use_mask_for_norm"):
+        configuration[key] = [*configuration[key][:2], *configuration[key][2:] * n_heatmaps]
+    intensities = dict(plans["foreground_intensity_properties_per_channel"])
+    for index in range(n_heatmaps):
+        intensities[str(2 + index)] = intensities["2"]
+    return {
+        **plans,
+        "configurations": {CONFIGURATION: configuration},
+        "foreground_intensity_properties_per_channel": intensities,
+    }
+
+
+def save_preprocessed(
+    files: dict[str, str | Path],
+    data: np.ndarray,
+    segmentation: np.ndarray,
+    properties: dict,
+    *,
+    patch_size: Sequence[int],
+) -> None:
+    """Write a case as nnU-Net's dataset class reads it.
+
+    files : "data" ({case}.b2nd), "segmentation" ({case}_seg.b2nd) and "properties" ({case}.pkl), in one folder;
+    patch_size : (z, y, x), what the storage blocks are laid out for. The properties come last and by renaming,
+    so that a case is there whole or not at all.
+    """
+    from nnunetv2.training.dataloading.nnunet_dataset import comp_blosc2_params, nnUNetDatasetBlosc2
+
+    final = {name: Path(path) for name, path in files.items()}
+    stem = final["properties"].with_name("." + final["properties"].stem)
+    written = {
+        "data": stem.with_name(stem.name + ".b2nd"),
+        "segmentation": stem.with_name(stem.name + "_seg.b2nd"),
+        "properties": stem.with_name(stem.name + ".pkl"),
+    }
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    for path in written.values():
+        path.unlink(missing_ok=True)
+    blocks, chunks = comp_blosc2_params(data.shape, tuple(patch_size), data.itemsize)
+    blocks_seg, chunks_seg = comp_blosc2_params(segmentation.shape, tuple(patch_size), segmentation.itemsize)
+    nnUNetDatasetBlosc2.save_case(
+        data,
+        segmentation,
+        properties,
+        str(stem),
+        chunks=chunks,
+        blocks=blocks,
+        chunks_seg=chunks_seg,
+        blocks_seg=blocks_seg,
+    )
+    for name, path in written.items():
+        path.replace(final[name])

@@ -1,0 +1,1 @@
+"""All that knows of Snakemake, SLURM and the machine."""

@@ -1,0 +1,332 @@
+"""Quality control: every finding on a study made to have it, and none on a sound one."""
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from clickpet.errors import InputError
+from clickpet.images import read_image, resample
+from clickpet.ingest.quality import (
+    CODES,
+    THRESHOLDS,
+    Finding,
+    as_record,
+    check_liver,
+    check_study,
+    findings_table,
+    rank_findings,
+    require_sound,
+)
+
+AFFINE = np.diag([-6.0, 6.0, 8.0, 1.0])
+SHAPE = (60, 50, 110)  # 880 mm of patient
+LIVER = 5
+
+
+@pytest.fixture
+def study():
+    """A sound study: a body of tissue with bone in air, uptake near 1, a liver, two lesions, clicks that fit."""
+    rng = np.random.default_rng(0)
+    x, y, _ = np.ogrid[: SHAPE[0], : SHAPE[1], : SHAPE[2]]
+    body = np.broadcast_to(((x - 30) / 24) ** 2 + ((y - 25) / 17) ** 2 < 1, SHAPE)
+    bone = np.broadcast_to(((x - 30) / 3) ** 2 + ((y - 36) / 3) ** 2 < 1, SHAPE)
+    ct = np.where(bone, 700, np.where(body, 40, -1000)) + rng.normal(0, 10, SHAPE)
+    suv = np.where(body, 0.8, 0.005) * rng.uniform(0.9, 1.1, SHAPE)
+    organs = np.zeros(SHAPE, np.uint8)
+    organs[20:32, 18:30, 55:75] = LIVER
+    suv[organs == LIVER] = 2.2
+    truth = np.zeros(SHAPE, np.uint8)
+    truth[40:43, 20:23, 40:43] = 1
+    truth[25:27, 26:28, 90:92] = 1
+    suv[truth == 1] = 8
+    clicks = {"tumor": [[41, 21, 41], [25, 26, 90]] * 5, "background": [[25, 22, 60]] * 10}
+    return {
+        "suv": suv.astype(np.float32), "ct": ct.astype(np.float32), "affine": AFFINE, "truth": truth,
+        "organs": organs, "clicks": clicks, "liver": LIVER, "tracer": "fdg",
+    }  # fmt: skip
+
+
+def check(study, **changed):
+    study = {**study, **changed}
+    return check_study(study.pop("suv"), study.pop("ct"), study.pop("affine"), **study)
+
+
+def only(findings):
+    assert len(findings) == 1, findings
+    return findings[0]
+
+
+def test_a_sound_study_has_no_finding(study):
+    assert check(study) == []
+
+
+def test_nothing_but_images_is_needed(study):
+    assert check_study(study["suv"], study["ct"], AFFINE) == []
+
+
+def test_slabs_change_nothing(study, monkeypatch):
+    study["suv"][:, :, 70:] = 0
+    study["ct"][:, :, :12] = -1024
+    whole = check(study)
+    monkeypatch.setattr("clickpet.ingest.quality.SLAB_VOXELS", 1)
+    assert {finding.code for finding in whole} == {"ct_coverage", "empty_slices", "lesion_faint"}
+    assert check(study) == whole
+
+
+def test_volumes_on_different_grids(study):
+    found = only(check(study, truth=study["truth"][:-1]))
+    assert (found.severity, found.code) == ("hard", "grid")
+    assert found.what == "truth has the shape (59, 50, 110), the PET (60, 50, 110)"
+
+
+@pytest.mark.parametrize(("name", "value"), [("suv", np.nan), ("suv", np.inf), ("ct", -np.inf)])
+def test_one_voxel_that_is_not_finite(study, name, value):
+    study[name][30, 25, 50] = value
+    found = only([finding for finding in check(study, truth=None, organs=None) if finding.severity == "hard"])
+    assert found.what == f"{name} holds NaN or infinite values"
+
+
+def test_swapped_ct_and_pet(study):
+    found = [finding for finding in check(study, suv=study["ct"], ct=study["suv"]) if finding.code == "swapped"]
+    assert only(found).severity == "hard"
+    assert only(found).mend == "swap ct and pet in the cohort table"
+
+
+def test_counts_instead_of_suv(study):
+    found = [f for f in check(study, suv=np.rint(study["suv"] * 3000)) if f.severity == "hard"]
+    assert only(found).code == "counts"
+
+
+def test_becquerels_instead_of_suv(study):
+    found = [f for f in check(study, suv=study["suv"] * 5132.7) if f.severity == "hard"]
+    assert only(found).code == "not_suv"
+
+
+def test_whole_numbers_alone_are_no_counts(study):
+    assert "counts" not in {finding.code for finding in check(study, suv=np.rint(study["suv"]))}
+
+
+@pytest.mark.parametrize(("factor", "codes"), [
+    (0.02, {"not_suv"}),
+    (0.1, {"suv_range", "suv_level"}),
+    (10, {"suv_level"}),
+])  # fmt: skip
+def test_suv_of_a_wrong_scale(study, factor, codes):
+    found = {finding.code for finding in check(study, suv=study["suv"] * np.float32(factor), truth=None, organs=None)}
+    assert found == codes
+
+
+@pytest.mark.parametrize(
+    ("tracer", "level", "expected"),
+    [("fdg", 0.99, 1), ("fdg", 1.01, 0), ("fdg", 3.9, 0), ("fdg", 4.1, 1), ("psma", 1.4, 1), ("psma", 11, 0),
+     ("psma", 26, 1), ("", 11, 0), ("", 0.5, 1)],
+)  # fmt: skip
+def test_liver_level_by_tracer(study, tracer, level, expected):
+    study["suv"][study["organs"] == LIVER] = level
+    found = [finding for finding in check(study, tracer=tracer) if finding.code == "liver_level"]
+    assert len(found) == expected
+    if found:
+        assert found[0].value == pytest.approx(level, rel=1e-5)
+
+
+def test_a_liver_of_a_wrong_size(study):
+    study["organs"][30:32, 18:30, 55:75] = 0
+    study["organs"][20:31, 18:30, 55:75] = 0
+    assert only(check(study)).code == "liver_volume"
+
+
+def test_ct_that_is_not_hu(study):
+    found = only(check(study, ct=study["ct"] - study["ct"].min()))
+    assert (found.severity, found.code) == ("hard", "not_hu")
+    assert found.mend == "subtract 1024 or convert it with its rescale intercept"
+    assert only(check(study, ct=study["ct"] / 4000 + 0.25)).mend == "give the CT in HU"
+
+
+def test_a_ct_without_body(study):
+    assert only(check(study, ct=np.full_like(study["ct"], -1024), truth=None)).code == "ct_empty"
+
+
+def test_a_windowed_ct(study):
+    found = check(study, ct=np.clip(study["ct"], -800, 240))
+    assert [finding.what.split(" of")[0] for finding in found] == ["no voxel", "no voxel"]
+    assert {finding.code for finding in found} == {"hu_range"}
+
+
+def test_a_ct_with_a_lost_intercept_for_tissue(study):
+    found = only(check(study, ct=np.where(study["ct"] > -500, study["ct"] + 400, study["ct"])))
+    assert found.code == "hu_range"
+    assert found.value == pytest.approx(440, abs=10)
+
+
+def test_a_ct_of_another_place(study):
+    found = check(study, ct=np.roll(study["ct"], 25, axis=1), truth=None, organs=None)
+    assert "ct_misplaced" in {finding.code for finding in found}
+
+
+def test_half_a_body(study):
+    half = {name: study[name][:, :, :80] for name in ("suv", "ct")}
+    found = only(check(study, **half, truth=None, organs=None, clicks=None))
+    assert (found.code, found.severity, found.value) == ("coverage", "soft", 640)
+    assert check(study, **half, truth=None, organs=None, clicks=None, thresholds={"min_extent_mm": 640}) == []
+
+
+def test_slices_without_ct_or_pet(study):
+    study["ct"][:, :, 100:] = -1024
+    found = only(check(study))
+    assert (found.code, found.value) == ("ct_coverage", 10)
+    study["suv"][:, :, 100:] = 0
+    assert (only(check(study)).code, only(check(study)).value) == ("empty_slices", 10)
+
+
+@pytest.mark.parametrize(
+    ("affine", "code"),
+    [
+        (np.diag([-0.006, 0.006, 0.008, 1]), "spacing"),
+        (np.diag([-6, 6, -8, 1]), "axes"),
+        (np.array([[6, 0, 0, 0], [0, 0, 8, 0], [0, 6, 0, 0], [0, 0, 0, 1]]), "axes"),
+    ],
+)
+def test_odd_geometry(study, affine, code):
+    codes = {finding.code for finding in check(study, affine=affine.astype(float), organs=None)}
+    assert code in codes
+
+
+def test_lesions_of_another_patient(study):
+    truth = np.roll(study["truth"], -36, axis=0)
+    found = [finding for finding in check(study, truth=truth, clicks=None) if finding.code == "lesion_in_air"]
+    assert only(found).severity == "hard"
+    assert only(found).value > 0.5
+
+
+def test_lesions_partly_in_air(study):
+    study["truth"][0, 0, :9] = 1
+    found = [finding for finding in check(study) if finding.code == "lesion_in_air"]
+    assert only(found).severity == "soft"
+    assert only(found).value == pytest.approx(9 / 44)
+
+
+def test_faint_lesions_are_counted(study):
+    study["suv"][25:27, 26:28, 90:92] = 1.4
+    found = only(check(study))
+    assert found.what == "1 of 2 lesions stay below SUV 1.5"
+
+
+def test_too_many_lesions_and_too_much(study):
+    found = check(study, thresholds={"max_lesions": 1, "max_lesion_ml": 9.0})
+    assert [finding.code for finding in found] == ["lesion_count", "lesion_volume"]
+    assert found[1].value == pytest.approx((27 + 8) * 6 * 6 * 8 / 1000)
+
+
+def test_a_truth_that_is_not_binary(study):
+    found = check(study, truth=study["truth"] * 2, clicks=None)
+    assert (only(found).severity, only(found).code) == ("hard", "truth_values")
+
+
+def test_no_lesions_and_no_clicks_are_fine(study):
+    empty = np.zeros(SHAPE, np.uint8)
+    assert check(study, truth=empty, clicks={"tumor": [], "background": study["clicks"]["background"]}) == []
+    assert check(study, clicks={}) == []
+
+
+def test_clicks_outside_the_grid(study):
+    found = only(check(study, clicks={"tumor": [[41, 21, 110], [-1, 0, 0], [59, 49, 109]], "background": []}))
+    assert (found.severity, found.code, found.value) == ("hard", "click_outside", 2)
+
+
+def test_clicks_in_reverse_order_are_recognised(study):
+    clicks = {"tumor": [[90, 26, 25]], "background": []}
+    assert only(check(study, clicks=clicks)).mend.endswith("(they fit as z, y, x)")
+
+
+@pytest.mark.parametrize(
+    ("tumour", "background", "expected"),
+    [
+        ([[41, 21, 41]] * 8 + [[5, 5, 5]] * 2, [], None),  # a fifth may be off
+        ([[41, 21, 41]] * 7 + [[5, 5, 5]] * 3, [], ("soft", "3 of 10 tumour clicks are not on a lesion")),
+        ([[5, 5, 5]] * 10, [], ("hard", "10 of 10 tumour clicks are not on a lesion")),
+        ([[5, 5, 5]] * 4, [], ("soft", "4 of 4 tumour clicks are not on a lesion")),
+        ([[41, 21, 41]], [[41, 21, 41]], ("soft", "1 of 1 background clicks are on a lesion")),
+        ([], [[5, 5, 5]], ("soft", "a study with lesions has background clicks but no tumour click")),
+    ],
+)
+def test_clicks_where_they_should_not_be(study, tumour, background, expected):
+    found = check(study, clicks={"tumor": tumour, "background": background})
+    assert [(finding.severity, finding.what) for finding in found] == ([expected] if expected else [])
+
+
+def test_findings_of_a_cohort_are_ranked_worst_first():
+    hard, soft, softer = (
+        Finding("hard", "lesion_in_air", "x", 0.7, "m"),
+        Finding("soft", "suv_level", "y", 4.0, "m"),
+        Finding("soft", "spacing", "z", None, "m"),
+    )
+    records = [
+        as_record("b", "b", [softer, soft], orientation="LAS"),
+        as_record("a", "a", [soft], orientation="LAS"),
+        as_record("c", "c", [hard], orientation="RAS"),
+        as_record("d", "d", [], orientation="LAS"),
+    ]
+    assert (records[0]["hard"], records[0]["soft"], records[2]["hard"]) == (0, 2, 1)
+    rows = rank_findings(records)
+    assert [(row["severity"], row["code"], row["case"]) for row in rows] == [
+        ("hard", "lesion_in_air", "c"),
+        ("soft", "suv_level", "a"),
+        ("soft", "suv_level", "b"),
+        ("soft", "orientation", "c"),
+        ("soft", "spacing", "b"),
+    ]
+    assert rows[3]["what"] == "its axes are RAS, those of 3 others LAS"
+    table = findings_table(rows).splitlines()
+    assert table[0] == "severity\tcode\tcase\tslug\twhat\tvalue\tmend"
+    assert table[1] == "hard\tlesion_in_air\tc\tc\tx\t0.7\tm"
+    assert table[5].split("\t")[5] == ""
+    with pytest.raises(InputError, match=r"1 hard findings: c: x; mend these studies or take them out"):
+        require_sound(rows)
+    require_sound(rows[1:])
+
+
+def test_no_findings_give_an_empty_table():
+    assert findings_table(rank_findings([as_record("a", "a", [])])).count("\n") == 1
+
+
+def test_every_code_is_ranked():
+    import ast
+    import inspect
+
+    import clickpet.ingest.quality as module
+
+    used = {
+        node.args[1].value
+        for node in ast.walk(ast.parse(inspect.getsource(module)))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Finding"
+    }
+    assert used == set(CODES)
+
+
+@pytest.mark.parametrize("patient", ["STS_001", "STS_003", "STS_051"])
+def test_real_cropped_studies_are_sound_but_short(shared_data, patient):
+    folder = shared_data / "sts_nifti" / patient
+    pet = read_image(folder / "PET_image.nii.gz", np.float32)
+    ct = read_image(folder / "CT_image.nii.gz", np.float32)
+    truth = read_image(folder / "PET_mask.nii.gz")
+    ct_on_pet = resample(ct, pet.shape, pet.affine, outside=-1024)
+    assert "".join(nib.aff2axcodes(pet.affine)) == "LPS"
+    found = check_study(pet.array, ct_on_pet, pet.affine, truth=truth.array, tracer="fdg")
+    assert [finding for finding in found if finding.severity == "hard"] == []
+    assert "coverage" in {finding.code for finding in found}
+    swapped = check_study(ct_on_pet, pet.array, pet.affine, truth=truth.array)
+    assert "swapped" in {finding.code for finding in swapped if finding.severity == "hard"}
+
+
+def test_thresholds_are_documented_defaults():
+    assert set(THRESHOLDS["liver_suv_mean"]) == {"fdg", "psma"}
+
+
+def test_the_liver_alone():
+    suv = np.full((10, 10, 10), 2.0)
+    liver = np.ones((10, 10, 10), bool)
+    affine = np.diag([10.0, 10.0, 10.0, 1.0])  # 1000 ml
+    assert check_liver(suv, liver, affine, "fdg") == []
+    assert [found.code for found in check_liver(suv * 10, liver, affine, "fdg")] == ["liver_level"]
+    assert check_liver(suv * 10, liver, affine, "psma") == []
+    assert [found.code for found in check_liver(suv, liver & False, affine)] == ["liver_volume"]

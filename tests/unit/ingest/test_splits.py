@@ -1,0 +1,86 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clickpet.errors import InputError
+from clickpet.ingest.splits import draw_splits, given_splits
+
+
+def case(number, patient, tracer="fdg", lesions=1):
+    return {"case": f"case {number}", "slug": f"c{number}", "patient": patient, "tracer": tracer, "lesions": lesions}
+
+
+COHORTS = st.lists(
+    st.tuples(st.integers(0, 30), st.sampled_from(["fdg", "psma"]), st.integers(0, 2)), min_size=1, max_size=60
+).map(lambda rows: [case(n, f"p{patient}", tracer, lesions) for n, (patient, tracer, lesions) in enumerate(rows)])
+
+
+@given(COHORTS, st.integers(2, 5), st.integers(0, 9))
+def test_a_patient_is_in_one_fold_and_every_case_has_one(cases, n_folds, seed):
+    n_patients = len({item["patient"] for item in cases})
+    if n_patients < n_folds:
+        with pytest.raises(InputError, match="folds"):
+            draw_splits(cases, n_folds=n_folds, seed=seed)
+        return
+    splits = draw_splits(cases, n_folds=n_folds, seed=seed)
+    assert set(splits["cases"]) == {item["slug"] for item in cases}
+    folds_of = {}
+    for item in cases:
+        folds_of.setdefault(item["patient"], set()).add(splits["cases"][item["slug"]])
+    assert all(len(folds) == 1 for folds in folds_of.values())
+    assert sorted(p for fold in splits["folds"].values() for p in fold) == sorted(folds_of)
+    assert splits == draw_splits(cases, n_folds=n_folds, seed=seed)
+
+
+@given(st.integers(2, 5), st.integers(5, 40), st.integers(0, 9))
+def test_tracers_and_lesions_are_spread_evenly(n_folds, n_patients, seed):
+    kinds = [("fdg", 0), ("fdg", 1), ("psma", 0), ("psma", 1)]
+    cases = [case(4 * n + k, f"p{4 * n + k}", *kind) for n in range(n_patients) for k, kind in enumerate(kinds)]
+    splits = draw_splits(cases, n_folds=n_folds, seed=seed)
+    for tracer, lesions in kinds:
+        counts = [0] * n_folds
+        for item in cases:
+            if (item["tracer"], item["lesions"]) == (tracer, lesions):
+                counts[splits["cases"][item["slug"]]] += 1
+        assert max(counts) - min(counts) <= 1
+
+
+@given(COHORTS, st.integers(2, 5))
+def test_an_appended_patient_moves_no_other(cases, n_folds):
+    if len({item["patient"] for item in cases}) < n_folds:
+        return
+    before = draw_splits(cases, n_folds=n_folds, seed=1)["cases"]
+    after = draw_splits([*cases, case(1000, "new")], n_folds=n_folds, seed=1)["cases"]
+    assert {slug: after[slug] for slug in before} == before
+
+
+CASES = [case(0, "a"), case(1, "a"), case(2, "b"), case(3, "c")]
+
+
+def splits_file(tmp_path, *folds):
+    path = tmp_path / "splits_final.json"
+    path.write_text(json.dumps([{"train": [], "val": list(fold)} for fold in folds]))
+    return path
+
+
+def test_own_splits_by_name_or_slug(tmp_path):
+    splits = given_splits(splits_file(tmp_path, ["case 0", "c1"], ["case 2", "case 3"]), CASES, n_folds=2)
+    assert splits["cases"] == {"c0": 0, "c1": 0, "c2": 1, "c3": 1}
+    assert splits["folds"] == {"0": ["a"], "1": ["b", "c"]}
+
+
+@pytest.mark.parametrize(
+    ("folds", "message"),
+    [
+        ([["c0", "c1"], ["c2"]], "holds train case 'case 3' out in 0 folds"),
+        ([["c0", "c1", "c2"], ["c2", "c3"]], "in 2 folds"),
+        ([["c0", "c2"], ["c1", "c3"]], "puts patient 'a' into several folds"),
+        ([["c0", "c1", "c2", "c3"]], "has 1 folds, the config 2"),
+    ],
+)
+def test_own_splits_that_leak_or_miss_are_refused(tmp_path, folds, message):
+    with pytest.raises(InputError) as error:
+        given_splits(splits_file(tmp_path, *folds), CASES, n_folds=2)
+    assert message in str(error.value)

@@ -1,0 +1,71 @@
+"""clickpet.nnunet.resampling against nnU-Net's own resampling."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clickpet.nnunet.resampling import filled_span, linear_rows, resize, source_span, spline_matrix
+
+LENGTHS = st.integers(2, 40)
+
+
+def stock(volume, new_shape, order):
+    from nnunetv2.preprocessing.resampling.default_resampling import resample_data_or_seg
+
+    return resample_data_or_seg(volume[None].astype(np.float64), new_shape, order=order)[0]
+
+
+@pytest.mark.parametrize("new_shape", [(17, 31, 9), (29, 12, 23), (20, 19, 40), (20, 25, 18)])
+@pytest.mark.parametrize("filled", [True, False])
+def test_cubic_resize_is_that_of_nnunet(new_shape, filled):
+    volume = np.random.default_rng(0).normal(size=(20, 25, 18)).astype(np.float32)
+    if not filled:
+        volume[:4] = volume[:, 9:] = volume[:, :, :7] = volume[:, :, 12:] = 0
+    matrices = [spline_matrix(old, new) for old, new in zip(volume.shape, new_shape, strict=True)]
+    ours = np.clip(resize(volume, matrices), volume.min(), volume.max())
+    np.testing.assert_allclose(ours, stock(volume, new_shape, 3), atol=3e-6)
+    assert ours.dtype == np.float32
+
+
+def test_an_empty_volume_stays_empty():
+    assert not resize(np.zeros((4, 5, 6), np.float32), [np.ones((2, 4)), np.ones((3, 5)), np.ones((7, 6))]).any()
+    assert filled_span(np.zeros((3, 3, 3)), 1) == slice(0, 0)
+
+
+@given(length=LENGTHS, new_length=LENGTHS, data=st.data())
+def test_linear_rows_of_a_whole_axis_are_those_of_nnunet(length, new_length, data):
+    values = np.array(data.draw(st.lists(st.floats(-5, 5), min_size=length, max_size=length)))
+    rows, matrix = linear_rows(slice(0, length), length, new_length)
+    assert rows == slice(0, new_length)
+    np.testing.assert_allclose(matrix.sum(axis=1), 1, atol=1e-6)
+    volume = np.broadcast_to(values[:, None, None], (length, 2, 2))
+    np.testing.assert_allclose(matrix @ values, stock(volume, (new_length, 2, 2), 1)[:, 0, 0], atol=1e-5)
+
+
+@given(length=st.integers(6, 40), new_length=LENGTHS, start=st.integers(0, 5), data=st.data())
+def test_boxes_side_by_side_cover_the_axis_once(length, new_length, start, data):
+    stop = data.draw(st.integers(start + 1, length))
+    parts = [slice(0, start), slice(start, stop), slice(stop, length)]
+    covered = [
+        index
+        for part in parts
+        if part.stop > part.start
+        for index in range(*linear_rows(part, length, new_length)[0].indices(new_length))
+    ]
+    assert covered == list(range(new_length))
+
+
+def test_nearest_rows_pick_one_value():
+    rows, matrix = linear_rows(slice(0, 3), 3, 7, nearest=True)
+    assert rows == slice(0, 7)
+    assert matrix.argmax(axis=1).tolist() == [0, 0, 1, 1, 1, 2, 2]
+    assert set(matrix.ravel().tolist()) == {0.0, 1.0}
+
+
+def test_source_span_leaves_out_what_does_not_matter():
+    matrix = spline_matrix(200, 100)[40:50]
+    span = source_span(matrix)
+    assert 40 < span.start < 80
+    assert 100 < span.stop < 140
+    assert np.abs(matrix[:, : span.start]).max() < 1e-8

@@ -1,0 +1,210 @@
+"""clickpet.predict.ensemble against nnU-Net's predictor and against itself."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import gaussian_filter
+from tiny_models import write_model
+
+from clickpet.errors import InputError
+from clickpet.predict.ensemble import STOCK, LesionEnsemble
+
+SHAPE = (22, 24, 18)
+EQUAL_MM, OTHER_MM = (2.0, 2.0, 3.0), (2.3, 2.2, 2.7)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_model(tmp_path_factory.mktemp("models") / "fdg", folds=(0, 1, 2), scale=3)
+
+
+@pytest.fixture(scope="module")
+def ensemble(folder):
+    return LesionEnsemble.load(folder, (0, 1, 2))
+
+
+@pytest.fixture(scope="module")
+def case():
+    rng = np.random.default_rng(0)
+    waves = [gaussian_filter(rng.normal(size=SHAPE), 1.5).astype(np.float32) for _ in range(3)]
+    return waves[0] * 4000, np.abs(waves[1]) * 60, np.clip(waves[2] * 5, -1, 1)
+
+
+def affine(spacing_mm):
+    return np.diag([*spacing_mm, 1.0])
+
+
+def dice(a, b):
+    return 2 * np.count_nonzero(a & b) / (np.count_nonzero(a) + np.count_nonzero(b))
+
+
+@pytest.mark.parametrize("spacing_mm", [EQUAL_MM, OTHER_MM])
+@pytest.mark.parametrize("folds", [(1,), (0, 2)])
+def test_stock_mode_agrees_with_nnunets_predictor(folder, case, spacing_mm, folds):
+    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+
+    predictor = nnUNetPredictor(device=torch.device("cpu"), allow_tqdm=False)
+    predictor.initialize_from_trained_model_folder(str(folder), folds)
+    data = np.stack([array.T for array in case])
+    truth = predictor.predict_single_npy_array(data, {"spacing": list(spacing_mm[::-1])}).T
+    assert 0.05 < truth.mean() < 0.95
+    ensemble = LesionEnsemble.load(folder, folds)
+    assert dice(ensemble.predict(*case, affine(spacing_mm), **STOCK).mask, truth) >= 0.9999
+    # an untrained network is undecided about many voxels, which nnU-Net's half precision then tips over
+    float32 = {**STOCK, "stock": False}
+    assert dice(ensemble.predict(*case, affine(spacing_mm), **float32).mask, truth) >= 0.995
+
+
+@pytest.mark.parametrize("spacing_mm", [EQUAL_MM, OTHER_MM])
+def test_steps_are_single_predictions(ensemble, case, spacing_mm):
+    ct, suv, heatmap = case
+    heatmaps = [np.zeros_like(heatmap), heatmap, heatmap.copy(), -heatmap]
+    steps = list(ensemble.predict_steps(ct, suv, iter(heatmaps), affine(spacing_mm), mirror_axes=()))
+    for step, given in zip(steps, heatmaps, strict=True):
+        alone = ensemble.predict(ct, suv, given, affine(spacing_mm), mirror_axes=())
+        assert step.mask.tobytes() == alone.mask.tobytes()
+        assert step.mask.dtype == np.uint8
+        assert step.mask.shape == SHAPE
+    assert "window" in steps[1].details["seconds"]
+    assert "window" not in steps[2].details["seconds"]
+    assert steps[1].mask.tobytes() != steps[3].mask.tobytes()
+
+
+def test_steps_may_reuse_one_array(ensemble, case):
+    ct, suv, heatmap = case
+
+    def steps():
+        buffer = np.zeros_like(heatmap)
+        yield buffer
+        buffer += heatmap
+        yield buffer
+
+    first, second = ensemble.predict_steps(ct, suv, steps(), affine(EQUAL_MM), mirror_axes=())
+    assert second.mask.tobytes() == ensemble.predict(ct, suv, heatmap, affine(EQUAL_MM), mirror_axes=()).mask.tobytes()
+    assert first.mask.tobytes() != second.mask.tobytes()
+
+
+def test_content_grows_with_a_heatmap_outside_of_it(folder, case):
+    ct, suv, heatmap = (array.copy() for array in case)
+    ct[:6] = suv[:6] = heatmap[:6] = 0
+    outside = heatmap.copy()
+    outside[2, 2, 2] = 1
+    ensemble = LesionEnsemble.load(folder, (0,))
+    steps = ensemble.predict_steps(ct, suv, [heatmap, outside], affine(EQUAL_MM), mirror_axes=(), body_box=False)
+    assert [step.details["network_grid"] for step in steps] == [[18, 24, 16], [18, 24, 20]]
+
+
+def test_disagreement(ensemble, folder, case):
+    prediction = ensemble.predict(*case, affine(OTHER_MM), mirror_axes=(), disagreement="everywhere")
+    spread = prediction.disagreement
+    assert spread.dtype == np.float32
+    assert spread.shape == SHAPE
+    assert 0 < spread.max() <= 0.5
+    assert prediction.details["disagreement"] == pytest.approx(spread[prediction.mask > 0].mean(), rel=0.05)
+    assert ensemble.predict(*case, affine(OTHER_MM), mirror_axes=()).disagreement is None
+    for grid in (OTHER_MM, EQUAL_MM):
+        everywhere, inside = (
+            ensemble.predict(*case, affine(grid), mirror_axes=(), disagreement=kind)
+            for kind in ("everywhere", "lesions")
+        )
+        np.testing.assert_array_equal(inside.disagreement, everywhere.disagreement * everywhere.mask)
+        assert 0 < np.count_nonzero(inside.disagreement) < np.count_nonzero(everywhere.disagreement)
+    alone = LesionEnsemble.load(folder, (0,)).predict(
+        *case, affine(OTHER_MM), mirror_axes=(), disagreement="everywhere"
+    )
+    assert alone.disagreement is None
+    assert alone.details["disagreement"] is None
+    networks = [ensemble.networks[0]] * 3
+    same = LesionEnsemble(ensemble.model, (0, 0, 0), networks).predict(*case, affine(EQUAL_MM), mirror_axes=())
+    assert same.details["disagreement"] == pytest.approx(0, abs=1e-6)
+
+
+def test_details(ensemble, case):
+    prediction = ensemble.predict(*case, affine(EQUAL_MM), mirror_axes=(2, 1), body_box=False, tile_step=0.5)
+    details = prediction.details
+    assert details["mirror_axes"] == [1, 2]
+    assert details["members"] == [0, 1, 2]
+    assert details["tiles"] == 2 * 2 * 2
+    assert details["forward_passes"] == 8 * 4 * 3
+    assert details["voxels"] == 22 * 24 * 18
+    assert details["network_grid"] == [18, 24, 22]
+    assert set(details["seconds"]) == {"prepare", "window", "resample_back"}
+
+
+def test_axes_by_workload_and_by_training(folder, case):
+    seen = []
+
+    def axes(workload):
+        seen.append(workload)
+        return (0, 2)
+
+    ensemble = LesionEnsemble.load(folder, (0, 1))
+    ensemble.allowed_axes = (1, 2)
+    prediction = ensemble.predict(*case, affine(EQUAL_MM), mirror_axes=axes)
+    assert prediction.details["mirror_axes"] == [2]
+    assert (seen[0].voxels, seen[0].members, seen[0].tiles) == (22 * 24 * 18, 2, prediction.details["tiles"])
+
+
+def test_body_box_looks_only_at_the_body(folder, case):
+    ct, suv, heatmap = np.full((90, 80, 30), -1000, np.float32), np.zeros((90, 80, 30), np.float32), None
+    ct[5:27, 6:30, 4:22] = case[0] / 10 + 40
+    suv[5:27, 6:30, 4:22] = case[1]
+    heatmap = np.zeros_like(suv)
+    ensemble = LesionEnsemble.load(folder, (0,))
+    boxed = ensemble.predict(ct, suv, heatmap, affine(EQUAL_MM), mirror_axes=())
+    whole = ensemble.predict(ct, suv, heatmap, affine(EQUAL_MM), mirror_axes=(), body_box=False)
+    assert boxed.details["tiles"] * 3 <= whole.details["tiles"]
+    assert not boxed.mask[50:].any()
+    assert boxed.mask.any()
+
+
+def test_a_volume_smaller_than_the_patch(folder):
+    rng = np.random.default_rng(3)
+    case = [gaussian_filter(rng.normal(size=(10, 9, 30)), 1).astype(np.float32) * scale for scale in (3000, 60, 3)]
+    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+
+    predictor = nnUNetPredictor(device=torch.device("cpu"), allow_tqdm=False)
+    predictor.initialize_from_trained_model_folder(str(folder), (0,))
+    truth = predictor.predict_single_npy_array(np.stack([array.T for array in case]), {"spacing": [3.0, 2.0, 2.0]}).T
+    ours = LesionEnsemble.load(folder, (0,)).predict(*case, affine(EQUAL_MM), **STOCK)
+    np.testing.assert_array_equal(ours.mask, truth)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"tile_step": 0}, r"predict\.tile_step is 0"),
+        ({"tile_step": 1.5}, r"predict\.tile_step is 1\.5"),
+        ({"fold_average": "median"}, "fold_average is 'median'"),
+        ({"disagreement": True}, "disagreement is True"),
+    ],
+)
+def test_senseless_options(ensemble, case, options, message):
+    with pytest.raises(InputError, match=message):
+        ensemble.predict(*case, affine(EQUAL_MM), **options)
+
+
+def test_other_shapes_are_refused(ensemble, case):
+    with pytest.raises(InputError, match=r"CT .* and PET .* differ in shape"):
+        ensemble.predict(case[0][1:], *case[1:], affine(EQUAL_MM))
+    with pytest.raises(InputError, match=r"heatmap .* and PET .* differ in shape"):
+        ensemble.predict(*case[:2], case[2][1:], affine(EQUAL_MM))
+    with pytest.raises(InputError, match="no folds given"):
+        LesionEnsemble.load("nowhere", [])
+
+
+def test_batches_fit_the_memory(ensemble):
+    assert ensemble.batch_for((0, 1, 2)) == 8
+    configuration = ensemble.model.configuration.configuration
+    small = list(configuration["patch_size"])
+    try:
+        configuration["patch_size"] = [192, 192, 192]
+        assert ensemble.batch_for((0, 1, 2)) == 8  # 4 features
+        configuration["architecture"]["arch_kwargs"]["features_per_stage"] = [32, 64]
+        assert ensemble.batch_for((0, 1, 2)) == 1
+        configuration["patch_size"] = [128, 128, 128]
+        assert ensemble.batch_for((0, 1, 2)) == 4
+        assert ensemble.batch_for(()) == 4
+    finally:
+        configuration["patch_size"] = small
+        configuration["architecture"]["arch_kwargs"]["features_per_stage"] = [4, 8]
