@@ -15,7 +15,7 @@ from clickpet.config import resolve
 from clickpet.errors import InputError
 from clickpet.models.collection import add_model, add_pretrained, export_lesion_model, shown_as
 from clickpet.models.settings import RELEASED, read_settings, shown_by, write_settings
-from clickpet.tracer.discriminator import save_discriminator
+from clickpet.tracer.network import save_discriminator
 
 OURS = {
     "heatmap": {**RELEASED["heatmap"], "compat": "paper", "keep_clicked": False, "suv_gate": 3},
@@ -291,7 +291,7 @@ def test_an_imported_model_predicts_as_its_source(tmp_path):
 
 
 def test_an_imported_discriminator_votes_as_its_files(released, tmp_path):
-    from clickpet.tracer.discriminator import TracerNet, load_discriminator
+    from clickpet.tracer.network import TracerNet, load_discriminator
 
     add_model("tracer", released / "cnn", tmp_path / "models")
     mip = torch.rand(1, 1, 224, 224, generator=torch.Generator().manual_seed(0))
