@@ -12,9 +12,9 @@ import pandas as pd
 from clickpet.errors import InputError
 from clickpet.evaluate.bootstrap import bootstrap_mean
 from clickpet.evaluate.interactive import interactive_areas
+from clickpet.evaluate.latex import latex_table
 from clickpet.evaluate.ranking import compare_methods
-from clickpet.evaluate.run_results import read_table
-from clickpet.evaluate.summary import latex_table
+from clickpet.evaluate.tables import read_table
 
 #: Metrics with their names, and whether more is better.
 METRICS = {

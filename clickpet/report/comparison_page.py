@@ -19,7 +19,7 @@ from clickpet.evaluate.comparison import (
     rank_runs,
     run_means,
 )
-from clickpet.evaluate.summary import write_table
+from clickpet.evaluate.tables import write_table
 from clickpet.files import write_text
 from clickpet.report.figures import curve_band
 from clickpet.report.method_section import definitions_block

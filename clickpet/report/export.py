@@ -14,7 +14,7 @@ import pandas as pd
 from clickpet.cohort import SPLITS, Study
 from clickpet.errors import InputError
 from clickpet.evaluate.lesion_table import measure_lesions, measure_study
-from clickpet.evaluate.summary import write_table
+from clickpet.evaluate.tables import write_table
 from clickpet.files import read_json, replacing
 from clickpet.images import read_image
 from clickpet.ingest.study import holds_dicom

@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 
 from clickpet.evaluate.agreement import agreement, volume_class
 from clickpet.evaluate.bootstrap import bootstrap_mean
-from clickpet.evaluate.run_results import TrainingCurve
+from clickpet.evaluate.training_curves import TrainingCurve
 from clickpet.report.page import MINUS, number
 from clickpet.report.style import (
     BLACK,

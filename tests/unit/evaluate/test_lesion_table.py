@@ -21,7 +21,7 @@ from clickpet.evaluate.lesion_table import (
     over_mask,
     sphere_offsets,
 )
-from clickpet.evaluate.run_results import read_table
+from clickpet.evaluate.tables import read_table
 from clickpet.images import write_image
 
 EDGES = ndimage.generate_binary_structure(3, 2)

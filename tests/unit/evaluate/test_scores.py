@@ -12,8 +12,8 @@ from jobs import run_script
 from scipy import ndimage
 
 from clickpet.errors import InputError
-from clickpet.evaluate.run_results import read_table
 from clickpet.evaluate.scores import SCORES, check_one_grid, score_case, score_labels, score_masks
+from clickpet.evaluate.tables import read_table
 from clickpet.images import Image, write_image
 
 EDGES = ndimage.generate_binary_structure(3, 2)
