@@ -1,4 +1,4 @@
-"""Two or more runs on the same studies: paired differences per study, with intervals over patients."""
+"""Comparison of runs on the same studies: paired differences with bootstrap intervals over patients."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Run:
-    """Scores of one run. name : what it is called;  scores : of `scores.tsv`;  interactive : of `interactive.tsv`."""
+    """Scores of one run.  name : what it is called;  scores : of `scores.tsv`;  interactive : of `interactive.tsv`."""
 
     name: str
     scores: pd.DataFrame

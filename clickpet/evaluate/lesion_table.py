@@ -1,4 +1,4 @@
-"""Lesions of a mask as a table that a clinician recognises: where, how large, how hot.
+"""Lesion table of a mask: position, volume, SUVmax, SUVmean, SUVpeak and TLG of each lesion.
 
 A lesion is an 18-connected component, as in the official evaluation.
 """

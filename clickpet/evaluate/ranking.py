@@ -1,4 +1,4 @@
-"""Rank methods as the autoPET IV challenge does, from their tables of scores."""
+"""Ranking of methods by the rule of the autoPET IV challenge."""
 
 from __future__ import annotations
 

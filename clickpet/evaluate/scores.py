@@ -1,7 +1,7 @@
-"""A lesion mask against the truth, by the official definitions of autoPET III and IV. Paper, section 3.
+"""Scores of a lesion mask against the truth: Dice, FPV, FNV and lesion detection. Paper, section 3.
 
-Components are 18-connected. FPV is the volume of the predicted components that touch no true voxel,
-FNV that of the true components that touch no predicted voxel.
+By the official definitions of autoPET III and IV. Components are 18-connected. FPV is the volume of the predicted
+components that touch no true voxel, FNV that of the true components that touch no predicted voxel.
 """
 
 from __future__ import annotations
@@ -26,11 +26,6 @@ from clickpet.images import Image, grid_text, same_grid, voxel_volume_ml
 if TYPE_CHECKING:
     import pandas as pd
 
-#: What `score_masks` returns, in this order.
-SCORES = (
-    "dice", "fpv_ml", "fnv_ml", "truth_lesions", "predicted_lesions", "found_lesions", "false_lesions", "sensitivity",
-    "precision", "f1", "truth_volume_ml", "prediction_volume_ml",
-)  # fmt: skip
 _NAN = float("nan")
 
 
@@ -39,7 +34,7 @@ def score_masks(predicted: np.ndarray, truth: np.ndarray, *, voxel_volume_ml: fl
 
     predicted, truth : (x, y, z), bool or any number, non-zero is lesion;  voxel_volume_ml : ml.
 
-    Returns, in the order of SCORES:
+    Returns, in this order:
 
     dice                  2 |P and T| / (|P| + |T|) over voxels
     fpv_ml, fnv_ml        official false positive and false negative volume

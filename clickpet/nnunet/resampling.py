@@ -17,7 +17,7 @@ NEGLIGIBLE = 1e-8
 
 
 def spline_matrix(length: int, new_length: int, order: int = 3) -> np.ndarray:
-    """Matrix of scikit-image's `resize(mode="edge", anti_aliasing=False)` along an axis: float64 (new_length, length)."""
+    """Matrix of scikit-image's `resize(mode="edge", anti_aliasing=False)` of an axis: float64 (new_length, length)."""
     if length == new_length:
         return np.eye(length)
     zoom = (new_length / length, 1)

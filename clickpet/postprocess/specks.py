@@ -1,4 +1,4 @@
-"""Raw network mask to final lesion mask. Paper, section 2.2, "Post-Processing"."""
+"""Post-processing: removal of lesion components that are both tiny and faint. Paper, section 2.2, "Post-Processing"."""
 
 from __future__ import annotations
 

@@ -131,8 +131,10 @@ def simulate(
     mode: str,
     body_box: bool,
 ) -> dict:
-    """Mirroring and times of the studies: {"axes": studies with 3, 2, 1, 0 axes, "over": studies over the limit, "longest_s",
-    "median_s", "tiles": their sum}.
+    """Mirroring and times of the studies.
+
+    Returns {"axes": studies with 3, 2, 1, 0 axes, "over": studies over the limit, "longest_s", "median_s", "tiles":
+    their sum}.
 
     mode : "voxels" (the paper's limits) or "budget" (the most axes that fit);  network_mm : spacing by tracer.
     """
