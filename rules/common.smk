@@ -3,6 +3,7 @@ import os
 import sys
 from difflib import get_close_matches
 
+from clickpet.train.options import TrainingOptions
 from clickpet.workflow.buckets import bucket_count, bucket_of
 from clickpet.cohort import FILES, TRACERS, read_cohort
 from clickpet.config import ConfigError, resolve
@@ -11,6 +12,7 @@ from clickpet.files import content_hash
 from clickpet.models.settings import CHECKPOINTS, read_settings, shown_by
 from clickpet.workflow.code_key import code_key
 from clickpet.workflow.slurm_queue import refuse_orphans
+from clickpet.workflow.training_state import NOT_KNOWN, training_state
 
 
 def load_config(given):
@@ -76,6 +78,35 @@ def slugs(*splits, tracer=None):
     return [
         study.slug for study in STUDIES.values() if study.split in splits and (tracer is None or study.tracer == tracer)
     ]
+
+
+def train_cases(tracer=None):
+    """Train cases (of a tracer) sorted by their slugs: another order of the table's rows trains nothing anew."""
+    return sorted(slugs("train", tracer=tracer))
+
+
+def training_options(wildcards):
+    """What decides how a lesion model is trained; keyword arguments of clickpet.train.options.TrainingOptions."""
+    options = {key: config["train"][key] for key in TRAINING_OPTIONS}
+    options["iterations_per_epoch"] = config["train"]["iterations_per_epoch"][wildcards.tracer]
+    return {**options, "seed": config["seed"]}
+
+
+def training_state_of(wildcards):
+    """What a dry run says of a training: whether it will train, go on, or be taken over from an earlier run."""
+    jobs = [job for job in workflow.dag.jobs if job.rule.name == "train_lesion_fold"]
+    own = [job for job in jobs if (job.wildcards.tracer, job.wildcards.fold) == (wildcards.tracer, wildcards.fold)]
+    if not own or any(workflow.dag.needrun(earlier) for earlier in workflow.dag.dependencies[own[0]]):
+        return NOT_KNOWN
+    return training_state(
+        "results",
+        wildcards.tracer,
+        wildcards.fold,
+        cases=train_cases(wildcards.tracer),
+        options=TrainingOptions(**training_options(wildcards)),
+        method=TRAINING_METHOD,
+        pretrained=config["train"]["pretrained"] or None,
+    )
 
 
 def is_imported(case):
@@ -189,7 +220,7 @@ STUDIES = {study.slug: study for study in load_cohort(config["cohort"])}
 FOLDS = [str(fold) for fold in config["folds"]]
 NUMBERED_FOLDS = [fold for fold in FOLDS if fold != "all"]
 MEMBERS = {"cross_validation": NUMBERED_FOLDS, "ensemble": FOLDS}
-TRAIN, SCORED, CASES = slugs("train"), slugs("train", "test"), list(STUDIES)
+TRAIN, SCORED, CASES = train_cases(), slugs("train", "test"), list(STUDIES)
 ORGAN_BUCKETS = {case: f"{bucket_of(case, bucket_count(len(TRAIN))):03d}" for case in TRAIN}
 # what a kept organ map depends on besides its CT: only what decides its values, for a map costs minutes of a GPU
 ORGAN_SETTINGS = {"fast": config["organs"]["fast"], "code": method("clickpet.organs.totalsegmentator.OrganSegmenter")}
@@ -197,6 +228,17 @@ ORGAN_SETTINGS = {"fast": config["organs"]["fast"], "code": method("clickpet.org
 FINDINGS = ["results/quality.tsv"]
 if config["organs"]["provider"] == "totalsegmentator" and TRAIN:
     FINDINGS.append("results/organ_quality.tsv")
+TRAINING_OPTIONS = (
+    "epochs",
+    "validation_iterations",
+    "learning_rate",
+    "momentum",
+    "weight_decay",
+    "oversample_foreground",
+    "training_clicks",
+    "organ_loss_weight",
+    "misalignment",
+)
 # all code that decides what a training learns; how it is kept alive and recorded is not part of it
 TRAINING_METHOD = method("clickpet.train.trainer.ClickPetTrainer", "clickpet.nnunet.network")
 INTERACTIVE = config["report"]["interactive"]
@@ -206,8 +248,10 @@ PREDICT_OPTIONS = {key: value for key, value in config["predict"].items() if key
 DISAGREEMENT_MAP = {"map": "results/cases/{case}/disagreement.nii.gz"} if config["predict"]["save_disagreement"] else {}
 BLOCKS = [".b2nd", "_seg.b2nd"]
 PREPROCESSED = [*BLOCKS, ".pkl"]
-TRAINED = [tracer for tracer in TRACERS if slugs("train", tracer=tracer)]
+TRAINED = [tracer for tracer in TRACERS if train_cases(tracer)]
 IMPORTED = load_models(config, STUDIES)
+DISCRIMINATOR_FOLDS = FOLDS if len(TRAINED) > 1 else []
+USED_MEMBERS = sorted({members_for(case) for case in CASES if not is_imported(case)}) if TRAINED else []
 # the models that new patients get, {tracer: folds}
 NEW_MODELS = {t: IMPORTED.folds[t] for t in IMPORTED.tracers} if IMPORTED else {t: FOLDS for t in TRAINED}
 

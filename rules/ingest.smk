@@ -80,7 +80,7 @@ rule split_patients:
         counts="results/lesion_counts.json",
         given=config["splits"] or [],
     output:
-        splits="results/splits.json",
+        splits=update("results/splits.json"),
     log:
         "logs/split_patients.log",
     benchmark:
