@@ -2,13 +2,14 @@
 import os
 import sys
 from difflib import get_close_matches
+from functools import cache
 
 from clickpet.train.options import TrainingOptions
 from clickpet.workflow.buckets import bucket_count, bucket_of
 from clickpet.cohort import FILES, TRACERS, read_cohort
 from clickpet.config import ConfigError, resolve
 from clickpet.errors import InputError
-from clickpet.files import content_hash
+from clickpet.files import content_hash, read_json
 from clickpet.models.settings import CHECKPOINTS, read_settings, shown_by
 from clickpet.workflow.code_key import code_key
 from clickpet.workflow.slurm_queue import refuse_orphans
@@ -132,11 +133,25 @@ def mip_of(wildcards):
 def networks(case, model):
     """What a case's jobs wait for of a model (fdg, psma, tracer): a short file about its networks, or all of its files.
 
-    All of the files, as inputs of every job, make the graph of a thousand cases an eighth slower.
+    A train case waits for the one fold that holds it out. All of the files of an ensemble, as inputs of every job, make
+    the graph of a thousand cases an eighth slower.
     """
     if is_imported(case):
         return files_of_model(models_of(case), model, folds_for(case, model))
-    return [f"results/models/{model}/{members_for(case)}.json"]
+    if STUDIES[case].split == "train":
+        return [f"results/models/{model}/fold_{fold_of(case)}/training.json"]
+    return [f"results/models/{model}/ensemble.json"]
+
+
+def fold_of(case):
+    """Fold that holds a train case out; known when the splits are drawn."""
+    return read_folds(checkpoints.split_patients.get().output.splits)[case]
+
+
+@cache
+def read_folds(splits):
+    """{slug: fold} of splits.json."""
+    return read_json(splits)["cases"]
 
 
 def files_of_model(models, model, folds):
@@ -166,12 +181,7 @@ def folds_for(case, model):
     """Folds of a model (fdg, psma, tracer) that may see a case: never a train case one that was trained on all."""
     if is_imported(case):
         return IMPORTED.folds.get(model, [])
-    return MEMBERS[members_for(case)]
-
-
-def members_for(case):
-    """The folds of our own models that may see a case, by their name in MEMBERS."""
-    return "cross_validation" if STUDIES[case].split == "train" else "ensemble"
+    return NUMBERED_FOLDS if STUDIES[case].split == "train" else FOLDS
 
 
 def lesion_folds_for(wildcards):
@@ -219,7 +229,6 @@ config = load_config(config)
 STUDIES = {study.slug: study for study in load_cohort(config["cohort"])}
 FOLDS = [str(fold) for fold in config["folds"]]
 NUMBERED_FOLDS = [fold for fold in FOLDS if fold != "all"]
-MEMBERS = {"cross_validation": NUMBERED_FOLDS, "ensemble": FOLDS}
 TRAIN, SCORED, CASES = train_cases(), slugs("train", "test"), list(STUDIES)
 ORGAN_BUCKETS = {case: f"{bucket_of(case, bucket_count(len(TRAIN))):03d}" for case in TRAIN}
 # what a kept organ map depends on besides its CT: only what decides its values, for a map costs minutes of a GPU
@@ -250,8 +259,9 @@ BLOCKS = [".b2nd", "_seg.b2nd"]
 PREPROCESSED = [*BLOCKS, ".pkl"]
 TRAINED = [tracer for tracer in TRACERS if train_cases(tracer)]
 IMPORTED = load_models(config, STUDIES)
-DISCRIMINATOR_FOLDS = FOLDS if len(TRAINED) > 1 else []
-USED_MEMBERS = sorted({members_for(case) for case in CASES if not is_imported(case)}) if TRAINED else []
+DISCRIMINATOR = ["tracer"] if len(TRAINED) > 1 else []
+DISCRIMINATOR_FOLDS = FOLDS if DISCRIMINATOR else []
+ENSEMBLES_USED = any(STUDIES[case].split != "train" and not is_imported(case) for case in CASES)
 # the models that new patients get, {tracer: folds}
 NEW_MODELS = {t: IMPORTED.folds[t] for t in IMPORTED.tracers} if IMPORTED else {t: FOLDS for t in TRAINED}
 
@@ -261,6 +271,5 @@ wildcard_constraints:
     tracer="fdg|psma",
     fold="[0-9]+|all",
     model="fdg|psma|tracer",
-    members="cross_validation|ensemble",
     clicks="[0-9]+",
     bucket="[0-9]+",
