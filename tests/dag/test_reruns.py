@@ -324,3 +324,16 @@ def test_every_file_is_named_by_rule_all(workflow):
     results = workflow.folder / "results"
     made = {str(path.relative_to(workflow.folder)) for path in results.rglob("*") if path.is_file()}
     assert made - named == set()
+
+
+def test_with_another_snakemake_the_workflow_warns_and_runs_as_it_is(workflow):
+    made_up = workflow.folder / "sitecustomize.py"
+    made_up.write_text(
+        "from importlib import metadata\n"
+        "real = metadata.version\n"
+        "metadata.version = lambda name: '9.28.0' if name == 'snakemake' else real(name)\n"
+    )
+    said = workflow.snakemake("-n")
+    made_up.unlink()
+    assert "warning: snakemake 9.28.0 runs without the repairs" in said
+    assert "Nothing to be done" in said
