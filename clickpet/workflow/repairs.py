@@ -61,7 +61,7 @@ REPAIRS = (
         package="snakemake",
         series="9.27",
         mends="The check that no group of jobs waits for itself walks all that lies upstream of every member.",
-        measured="Dry run with profiles/slurm: minutes for 200 studies, hours for 1,600; with this seconds (make bench).",
+        measured="Dry run with profiles/slurm: minutes for 200 studies, hours for 1,600; now seconds (make bench).",
         until="Snakemake checks groups in linear time.",
         apply=_check_groups,
     ),
