@@ -43,7 +43,8 @@ def from_os_error(error: OSError) -> InputError:
 
     error : of any kind; without a number (as `shutil.Error`, or raised by a library) its text is taken as it is.
     """
-    where = None if error.filename is None else _as_text(error.filename)
+    filename = error.filename if error.filename2 is None else error.filename2  # where a file was to be moved to
+    where = None if filename is None else _as_text(filename)
     if where and len(where) > _PATH_LENGTH:
         where = f"{where[:_PATH_LENGTH]}..."
     if error.errno is None:

@@ -38,6 +38,11 @@ class OneLineErrors(TyperGroup):
             return super().invoke(ctx)
         except InputError as error:
             _end_with(error)
+        except typer.BadParameter as error:
+            if not error.message:  # an option that is missing: the usage says more
+                raise
+            option = error.param.opts[0] if error.param else ""
+            _end_with(InputError(error.message, where=option or None), code=2)
         except OSError as error:
             if error.errno == errno.EPIPE:  # whoever read our output has gone, as `head` does; click knows what to do
                 raise
@@ -47,9 +52,9 @@ class OneLineErrors(TyperGroup):
             raise
 
 
-def _end_with(error: InputError) -> NoReturn:
+def _end_with(error: InputError, code: int = 1) -> NoReturn:
     typer.echo(f"clickpet: error: {error}", err=True)
-    raise typer.Exit(1) from None
+    raise typer.Exit(code) from None
 
 
 app = typer.Typer(

@@ -16,7 +16,6 @@ from pathlib import Path
 from clickpet.errors import InputError
 from clickpet.files import write_text
 from clickpet.workflow.guarded_snakemake import end_group
-from clickpet.workflow.job import MORE_MEMORY
 
 #: The workflow lies beside the package in a checkout; the package alone (a wheel) has none.
 WORKFLOW = Path(__file__).resolve().parents[2]
@@ -24,6 +23,7 @@ LOG = "snakemake.log"
 _KILLED = re.compile(r"died with <Signals\.SIGKILL|returned non-zero exit status (137|247)\b")
 _JOB_LOG = re.compile(r"\blogs/[^\s,;:()]+\.log\b")
 _LINES_TOLD = 8
+_MORE_MEMORY = "give it more memory, or fewer cores (--cores), so that fewer steps run at a time"
 
 
 class WorkflowFailedError(InputError):
@@ -136,10 +136,10 @@ def reason_of(lines: Sequence[str], code: int) -> tuple[str, str | None]:
         if _KILLED.search(line):
             rule = next((found[1] for other in reversed(told[: number + 1]) if (found := _rule_in(other))), None)
             step = f"the step {rule.replace('_', ' ')}" if rule else "a step"
-            return f"{step} was killed (SIGKILL), most likely because memory ran out; {MORE_MEMORY}", LOG
+            return f"{step} was killed (SIGKILL), most likely because memory ran out; {_MORE_MEMORY}", LOG
     if code < 0:
         name = signal.Signals(-code).name
-        why = ", most likely because memory ran out" if -code == signal.SIGKILL else ""
+        why = f", most likely because memory ran out; {_MORE_MEMORY}" if -code == signal.SIGKILL else ""
         return f"the workflow was ended by {name}{why}", LOG
     return "the workflow failed: " + " | ".join([line for line in told if line][-_LINES_TOLD:]), LOG
 

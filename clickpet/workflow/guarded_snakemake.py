@@ -30,9 +30,9 @@ def _end_without_parent() -> None:
     end_group(os.getpgid(0))
 
 
-def end_group(group: int, *, grace_s: float = GRACE_S) -> None:
-    """Send SIGTERM to a process group, and SIGKILL to what is left of it after `grace_s` seconds."""
-    deadline = time.monotonic() + grace_s
+def end_group(group: int) -> None:
+    """Send SIGTERM to a process group, and SIGKILL to what is left of it after GRACE_S seconds."""
+    deadline = time.monotonic() + GRACE_S
     with suppress(ProcessLookupError):
         os.killpg(group, signal.SIGTERM)
         while time.monotonic() < deadline:

@@ -145,8 +145,8 @@ def predict_patient(
         raise InputError(" | ".join(str(error).splitlines())) from error
     targets = ["results/calibration.json"] if settings["predict"].get("mirroring") == "budget" else []
     with termination_as_exception(), _working_folder(work, progress) as (folder, lock):
-        paths = {name: _without_braces(path, folder / name) for name, path in patient.files.items()}
-        settings["predict"]["models"] = str(_without_braces(Path(models).resolve(), folder / "models"))
+        paths = {name: _without_braces(path, folder, name) for name, path in patient.files.items()}
+        settings["predict"]["models"] = str(_without_braces(Path(models).resolve(), folder, "models"))
         own = {
             TABLE: patient.cohort_table(paths),
             CONFIG: yaml.safe_dump(settings, sort_keys=False, allow_unicode=True),
@@ -204,20 +204,21 @@ def _require_writable(folder: Path) -> None:
         raise InputError("may not be written to", where=there, mend="give another folder after --out")
 
 
-def _without_braces(path: Path, link: Path) -> Path:
-    """A path to the same file without braces, which Snakemake takes for wildcards: through a symbolic link if need be.
+def _without_braces(path: Path, folder: Path, name: str) -> Path:
+    """A path to the same file without braces, which Snakemake takes for wildcards.
 
-    link : where it is put, with what the path's name ends with. It points to the folder if only that has braces, so
-    that a file finds those beside it.
+    Where `path` has braces it is a symbolic link in `folder`, relative to it: to the file's folder if only that has
+    braces, so that the file finds those beside it, else to the file.  name : what the link's name begins with.
     """
     if not re.search(r"[{}]", str(path)):
         return path
     in_name = re.search(r"[{}]", path.name)
     target = path if in_name else path.parent
-    link = link.with_name(f"{link.name}_{re.sub(r'[{}]', '_', path.name)}" if in_name else f"{link.name}_folder")
-    if not (link.is_symlink() and Path(os.readlink(link)) == target):
-        link.unlink(missing_ok=True)
-        link.symlink_to(target)
+    link = Path(f"{name}_{re.sub(r'[{}]', '_', path.name)}" if in_name else f"{name}_folder")
+    place = folder / link
+    if not (place.is_symlink() and Path(os.readlink(place)) == target):
+        place.unlink(missing_ok=True)
+        place.symlink_to(target)
     return link if in_name else link / path.name
 
 
