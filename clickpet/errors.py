@@ -48,7 +48,7 @@ def from_os_error(error: OSError) -> InputError:
     if where and len(where) > _PATH_LENGTH:
         where = f"{where[:_PATH_LENGTH]}..."
     if error.errno is None:
-        return InputError(f"{type(error).__name__}: {str(error)[:2 * _PATH_LENGTH]}", where=where)
+        return InputError(f"{type(error).__name__}: {str(error)[: 2 * _PATH_LENGTH]}", where=where)
     what = error.strerror or os.strerror(error.errno)
     return InputError(f"{what[:1].lower()}{what[1:]}", where=where, mend=_MENDS.get(error.errno))
 

@@ -40,9 +40,7 @@ def own_gpus(count: int, *, folder: str | Path | None = None) -> Iterator[None]:
         return
     if count > len(gpus):
         there = "this machine has" if given is None else f"{VISIBLE}={given} names"
-        raise InputError(
-            f"{count} GPUs are asked for, {there} {len(gpus)}", mend="lower `gpu` under set-resources"
-        )
+        raise InputError(f"{count} GPUs are asked for, {there} {len(gpus)}", mend="lower `gpu` under set-resources")
     locks = {name: Path(folder or tempfile.gettempdir(), f"clickpet_{uuid}.lock") for name, uuid in gpus.items()}
     held = _hold(locks, count)
     if not held:
@@ -113,7 +111,9 @@ def _open_for_all(lock: Path) -> int:
     except OSError as error:
         if lock.name.endswith(f".{os.getuid()}.lock"):
             raise
-        print(f"warning: {lock} cannot be opened ({error.strerror}): GPUs are not shared out with its owner", flush=True)
+        print(
+            f"warning: {lock} cannot be opened ({error.strerror}): GPUs are not shared out with its owner", flush=True
+        )
         return _open_for_all(lock.with_suffix(f".{os.getuid()}.lock"))
     try:
         file = os.open(lock, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o444)

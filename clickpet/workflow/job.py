@@ -58,7 +58,10 @@ def logged(log: str | Path, threads: int = 1, gpus: int = 0) -> Iterator[None]:
         sys.exit(1)
     except MemoryError as error:
         traceback.print_exc()
-        _tell(terminal, f"clickpet: error: memory ran out ({str(error) or 'no size told'}; whole story in {log}); {MORE_MEMORY}")
+        _tell(
+            terminal,
+            f"clickpet: error: memory ran out ({str(error) or 'no size told'}; whole story in {log}); {MORE_MEMORY}",
+        )
         sys.exit(1)
     except Exception as error:
         traceback.print_exc()

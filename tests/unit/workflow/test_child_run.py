@@ -78,7 +78,12 @@ def test_what_snakemake_is_asked_for(folder):
 @pytest.mark.parametrize(
     ("lines", "code", "reason", "log"),
     [
-        (["x", "clickpet: error: pet.nii.gz: holds NaN; mend it", "Exiting"], 1, "pet.nii.gz: holds NaN; mend it", None),
+        (
+            ["x", "clickpet: error: pet.nii.gz: holds NaN; mend it", "Exiting"],
+            1,
+            "pet.nii.gz: holds NaN; mend it",
+            None,
+        ),
         (["config: tile_stp: no such key"], 1, "tile_stp: no such key", None),
         (
             ["clickpet: KeyError: 'a' (whole story in logs/predict_case/c-1.2.log)"],
@@ -141,7 +146,11 @@ def test_a_run_ends_with_the_process_that_started_it(folder, number):
     (folder / "todo.py").write_text(LASTING)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([os.environ["PYTHONPATH"], str(child_run.WORKFLOW)])}
     process = subprocess.Popen(
-        [sys.executable, "-c", START, str(folder)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+        [sys.executable, "-c", START, str(folder)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
     )
     assert process.stdout.readline() == "predict case\n"
     job = int((folder / "job.pid").read_text())

@@ -44,5 +44,8 @@ def test_a_failing_training_leaves_no_copy(data, tmp_path):
 def test_a_full_disk_is_told_before_anything_is_copied(data, tmp_path, monkeypatch):
     usage = namedtuple("usage", "total used free")(100, 99, 1)
     monkeypatch.setattr(local_copy.shutil, "disk_usage", lambda _: usage)
-    with pytest.raises(InputError, match="a copy of the training data needs"), local_copy.local_copy(data, ["b"], tmp_path):
+    with (
+        pytest.raises(InputError, match="a copy of the training data needs"),
+        local_copy.local_copy(data, ["b"], tmp_path),
+    ):
         pytest.fail("copied")
