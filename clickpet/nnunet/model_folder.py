@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from clickpet.digests import check_recorded
 from clickpet.errors import InputError
 from clickpet.files import read_json
 from clickpet.nnunet.plans import CONFIGURATION
@@ -142,10 +143,11 @@ def load_network(model: ModelFolder, fold: int | str, *, device: str | torch.dev
     """The network of `fold` in eval mode with its trained weights on `device`.
 
     Weights on the CPU stay mapped to the file (no copy, and the optimiser's state is never read).
-    Raises InputError if keys or shapes do not fit the plans.
+    Raises InputError if keys or shapes do not fit the plans, and for other weights than training or import recorded.
     """
     path = model.checkpoint(fold)
     weights = network_weights(load_checkpoint(path), where=path)
+    check_recorded(path, weights)
     network = build_network(model, device="meta")
     try:
         network.load_state_dict(weights, strict=True, assign=True)
