@@ -16,8 +16,10 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from clickpet import __version__
-from clickpet.dicom.series import Series, pick_series
-from clickpet.dicom.stack import read_dataset, stack_slices
+from clickpet.dicom.catalogue import Series
+from clickpet.dicom.files import read_dataset
+from clickpet.dicom.selection import pick_series
+from clickpet.dicom.stack import stack_slices
 from clickpet.errors import InputError
 from clickpet.files import replacing
 from clickpet.images import grid_text, same_grid

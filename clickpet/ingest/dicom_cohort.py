@@ -17,16 +17,13 @@ from pathlib import Path
 import pydicom
 
 from clickpet.cohort import SPLITS, TRACERS
+from clickpet.dicom.catalogue import Series, common_folder, find_studies
+from clickpet.dicom.files import read_header
 from clickpet.dicom.masks import list_regions
-from clickpet.dicom.series import (
-    RTSTRUCT_STORAGE,
-    SEG_STORAGE,
-    Series,
-    check_headers,
-    choose_pet_ct,
-    common_folder,
-    find_studies,
-)
+from clickpet.dicom.selection import choose_pet_ct
+from clickpet.dicom.series import check_headers
+from clickpet.dicom.sop_classes import MASK_STORAGE
+from clickpet.dicom.values import header_text, header_value
 from clickpet.errors import InputError
 from clickpet.ingest.cohort_builder import (
     Cohort,
@@ -37,8 +34,6 @@ from clickpet.ingest.cohort_builder import (
     tracer_in,
 )
 
-_NO_PATIENT = hashlib.sha256(b"").hexdigest()[:16]
-_MASKS = (*SEG_STORAGE, RTSTRUCT_STORAGE)
 #: What radiopharmaceuticals are called, as words of the header's text.
 _TRACER_WORDS = {"fdg": ("fdg", "fluorodeoxyglucose", "deoxyglucose"), "psma": ("psma", "dcfpyl", "piflufolastat")}
 
@@ -83,7 +78,7 @@ def build_from_dicom(
         raise InputError("holds no DICOM file", where=folder, mend="give the folder above the studies")
     every = [series for study in studies for series in study]
     owners = Counter(os.path.dirname(file) for series in every for file in series.files)
-    masks = [Mask(file, series, referenced_series(file)) for series in every if series.sop_class in _MASKS
+    masks = [Mask(file, series, referenced_series(file)) for series in every if series.sop_class in MASK_STORAGE
              for file in series.files]  # fmt: skip
     spare = {mask.file for mask in masks}
     cohort, first_case, names, shown, several = Cohort(), {}, Counter(), [], []
@@ -93,7 +88,7 @@ def build_from_dicom(
             pet, ct, reasons = choose_pet_ct(study)
             check_headers(pet, ct)
         except InputError as error:
-            if any(series.sop_class not in _MASKS for series in study):
+            if any(series.sop_class not in MASK_STORAGE for series in study):
                 cohort.left.append((name, str(error)))
             continue
         name = _name([pet, ct], folder)
@@ -157,7 +152,7 @@ def _name(series: Sequence[Series], folder: Path) -> str:
 def _column(series: Series, owners: Counter) -> Path:
     """The series' folder if all files in it belong to the series, else its first file."""
     alone = len(series.files) == owners[os.path.dirname(series.files[0])]
-    return series.folder if alone and series.sop_class not in _MASKS else series.path
+    return series.folder if alone and series.sop_class not in MASK_STORAGE else series.path
 
 
 def masks_of(masks: Sequence[Mask], pet: Series, ct: Series) -> list[Mask]:
