@@ -49,9 +49,9 @@ def read_weight_kg(series: SeriesHeader) -> float:
         likely = ""
         if bmi > USUAL_BMI[1] and USUAL_BMI[0] < bmi * _POUND_KG < USUAL_BMI[1]:
             likely = "; the weight may be in pounds"
-        series.warnings.append(
-            f"{label('PatientWeight')} {weight_kg:g} kg and {label('PatientSize')} {height_m:g} m do not fit each other "
-            f"(body mass index {bmi:.0f}){likely}"
+        series.doubt(
+            f"{label('PatientWeight')} {weight_kg:g} kg and {label('PatientSize')} {height_m:g} m do not fit each "
+            f"other (body mass index {bmi:.0f}){likely}"
         )
     return weight_kg
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 #: Endings of names that DICOM files have.
@@ -47,7 +48,7 @@ def attribute_damage(
 def _owners(file: Path, members: Sequence[tuple[Path, int]]) -> set[int]:
     """Series that a damaged file may belong to; members : (file, series) of its folder in natural order."""
     indices = [index for _, index in members]
-    changes = sum(one != other for one, other in zip(indices, indices[1:], strict=False))
+    changes = sum(one != other for one, other in pairwise(indices))
     if changes >= len(set(indices)):  # names without order
         return set(indices)
     place = sum(_natural(member.name) < _natural(file.name) for member, _ in members)

@@ -40,7 +40,8 @@ def read_dose(value: float, weight_kg: float, nuclide: Nuclide | None) -> Dose:
     if low <= per_kg <= high:
         return Dose(bq, read_as)
     of = f" of {nuclide.name}" if nuclide else ""
-    concern = f"{value:.10g}, read in {read_as}: {per_kg:.3g} MBq{of} per kg of body weight, usual are {low:g} to {high:g}"
+    concern = f"{value:.10g}, read in {read_as}: {per_kg:.3g} MBq{of} per kg of body weight"
+    concern += f", usual are {low:g} to {high:g}"
     likely = [
         f"{unit} ({value * factor / 1e6 / weight_kg:.2g} MBq per kg)"
         for unit, factor in UNITS_BQ.items()

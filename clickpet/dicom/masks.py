@@ -58,7 +58,7 @@ def read_mask(
     planes outside of the PET.
 
     Raises InputError where there is no such object or more than one, for an unknown `roi`, no closed contour, another
-    frame of reference, planes tilted against the PET's slices, and a region that is drawn and holds no voxel of the PET.
+    frame of reference, planes tilted against the PET's slices, and a drawn region that holds no voxel of the PET.
     """
     series, file = _find_one(source)
     dataset = _read(file)
@@ -92,7 +92,7 @@ def _on_grid(region: ContourRegion | SegmentRegion, reference: Image, notes: Not
         raise InputError(
             f"{region.label} does not overlap the PET",
             where=notes.file,
-            mend="give the object that was drawn on this study's PET or CT, or name the regions in ingest.label_regions",
+            mend="give the object drawn on this study's PET or CT, or name the regions in ingest.label_regions",
         )
     raise InputError(
         f"{region.label} is drawn, but holds no voxel centre of the PET; the mask would be empty",
@@ -104,10 +104,7 @@ def _on_grid(region: ContourRegion | SegmentRegion, reference: Image, notes: Not
 def _find_one(source: str | Path) -> tuple[Series, Path]:
     path = Path(source)
     objects = [
-        (series, file)
-        for series in find_series(path)
-        if series.sop_class in MASK_STORAGE
-        for file in series.files
+        (series, file) for series in find_series(path) if series.sop_class in MASK_STORAGE for file in series.files
     ]
     if path.is_file():
         objects = [(series, file) for series, file in objects if file == path]

@@ -90,8 +90,8 @@ class ContourRegion:
             notes.add(f"{self.label}: {repeats} contours are stored twice; each was taken once")
         if overlapping:
             notes.add(
-                f"{self.label}: contours overlap in part in {overlapping} planes; what lies in two of them was left out "
-                "(even-odd rule)"
+                f"{self.label}: contours overlap in part in {overlapping} planes; what lies in two of them was left "
+                "out (even-odd rule)"
             )
         return kept
 
@@ -102,8 +102,8 @@ def _strays(planes: list[list[int]], middles: list[float], areas: np.ndarray, ty
         return set()
     gaps = np.diff(middles)
     usual = float(np.median(areas)) if len(planes) > 2 else float(areas.max())
-    alone = {plane[0]: min(gaps[max(0, index - 1) : index + 1]) for index, plane in enumerate(planes) if len(plane) == 1}
-    return {index for index, gap in alone.items() if areas[index] < STRAY_PART * usual and gap < _BETWEEN * typical}
+    small = [index for index, plane in enumerate(planes) if len(plane) == 1 and areas[plane[0]] < STRAY_PART * usual]
+    return {planes[index][0] for index in small if min(gaps[max(0, index - 1) : index + 1]) < _BETWEEN * typical}
 
 
 def _isolated(index: int, outlines: list[np.ndarray], places: np.ndarray, reach: float) -> bool:

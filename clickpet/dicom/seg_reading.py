@@ -117,9 +117,7 @@ def read_segments(dataset: pydicom.Dataset, wanted: dict[int, str], notes: Notes
     for segment, name in sorted(wanted.items()):
         mine = [index for index, number in enumerate(numbers) if number == segment]
         if mine:
-            regions.append(
-                SegmentRegion(region_label(name, segment), frames[mine], [affines[index] for index in mine])
-            )
+            regions.append(SegmentRegion(region_label(name, segment), frames[mine], [affines[index] for index in mine]))
     if not regions:
         raise InputError("has no frame of that segment", where=file, mend="name another one in ingest.label_regions")
     return regions

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from clickpet.dicom.catalogue import DAMAGED, Series, common_folder, find_series, places_mm
 from clickpet.dicom.stack import DicomImage, stack_slices
 from clickpet.errors import InputError
+from clickpet.images import Image
 
 #: A PET series that covers less than this part of the longest one is an extra bed, not a rival.
 EXTRA_BED = 0.6
@@ -79,16 +81,36 @@ def refuse_damage(series: Series) -> None:
     )
 
 
-def refuse_other_patient(pet: DicomImage, ct: DicomImage, where: object) -> list[str]:
-    """InputError for a CT of another patient than the PET; what else does not fit between two volumes, as sentences."""
+def compare_volumes(pet: DicomImage, ct: DicomImage, where: object) -> list[str]:
+    """What does not fit between a PET and a CT that were read apart, as sentences without subject.
+
+    Raises InputError for a CT of another patient, and for one that covers less than LEAST_COVERAGE of the PET.
+    """
     if pet.patient and ct.patient and pet.patient != ct.patient:
         raise InputError(
             "is of another patient than the PET (PatientID (0010,0020) differs)",
             where=where,
             mend="give the CT of the same examination",
         )
+    covered = covered_length(pet, ct)
+    if covered < LEAST_COVERAGE:
+        raise InputError(
+            f"covers {100 * covered:.0f} % of the PET's length",
+            where=where,
+            mend="give the CT of the same examination, on the same table position",
+        )
     frames = (pet.frame_of_reference, ct.frame_of_reference)
-    return [_OTHER_FRAME] if all(frames) and frames[0] != frames[1] else []
+    notes = [_OTHER_FRAME] if all(frames) and frames[0] != frames[1] else []
+    return notes if covered >= FULL_COVERAGE else [*notes, _PARTLY.format(100 * covered)]
+
+
+def covered_length(pet: Image, ct: Image) -> float:
+    """Part of the PET's length, along its last axis, that the box around a CT reaches."""
+    corners = np.array(list(product(*((-0.5, edge - 0.5) for edge in ct.shape))))
+    to_pet = np.linalg.inv(pet.affine) @ ct.affine
+    places = corners @ to_pet[2, :3] + to_pet[2, 3]
+    low, high = max(places.min(), -0.5), min(places.max(), pet.shape[2] - 0.5)
+    return float(np.clip((high - low) / pet.shape[2], 0, 1))
 
 
 def mismatches(pet: Series, ct: Series) -> list[str]:
@@ -99,13 +121,14 @@ def mismatches(pet: Series, ct: Series) -> list[str]:
         notes.append(_OTHER_FRAME)
     covered = _coverage(ct, pet)
     if covered is not None and covered < FULL_COVERAGE:
-        notes.append(f"its CT covers {100 * covered:.0f} % of the PET's length")
+        notes.append(_PARTLY.format(100 * covered))
     return notes
 
 
 _OTHER_FRAME = (
     "its CT lies in another frame of reference (FrameOfReferenceUID (0020,0052)) than its PET; check that they match"
 )
+_PARTLY = "its CT covers {:.0f} % of the PET's length"
 
 
 def _refuse_foreign(pet: Series, ct: Series, where: object) -> None:

@@ -43,7 +43,7 @@ def check_headers(pet: Series, ct: Series) -> list[str]:
     """
     for series in (pet, ct):
         refuse_damage(series)
-    warnings = suv_factor(pet.headers, where=pet.folder).warnings
+    doubts = suv_factor(pet.headers, where=pet.folder).doubts
     for series in (pet, ct):
         stack_slices(series)
-    return [*mismatches(pet, ct), *warnings]
+    return [*mismatches(pet, ct), *doubts]

@@ -204,7 +204,9 @@ def _same_pixels(series: Series, index: int, other: int) -> bool:
         tuple(header_value(series.headers[which], keyword) for keyword in ("RescaleSlope", "RescaleIntercept"))
         for which in (index, other)
     ]
-    return scales[0] == scales[1] and np.array_equal(stored_pixels(series.files[index]), stored_pixels(series.files[other]))
+    if scales[0] != scales[1]:
+        return False
+    return np.array_equal(stored_pixels(series.files[index]), stored_pixels(series.files[other]))
 
 
 def _refuse_missing(series: Series, order: list[int], places: np.ndarray, gaps: np.ndarray, median: float) -> None:

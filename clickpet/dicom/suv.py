@@ -84,9 +84,9 @@ def _from_activity(series: SeriesHeader, *, units: str = "BQML", scale: np.ndarr
         delta_t_s = uptake_s(series, references, half_life_s)
         decay = 2.0 ** (-delta_t_s / half_life_s)
         if delta_t_s.min() < SHORTEST_UPTAKE_S:
-            series.warnings.append(
-                f"the decay reference lies {delta_t_s.min():.0f} s after the injection; a scan that was not started with "
-                "the injection has a wrong time"
+            series.doubt(
+                f"the decay reference lies {delta_t_s.min():.0f} s after the injection; a scan that did not start "
+                "with the injection has a wrong time"
             )
     else:
         state = decay_correction or "missing"
@@ -258,7 +258,7 @@ def _dose(series: SeriesHeader, weight_kg: float) -> Dose:
     if dose.refused:
         raise InputError(concern, where=series.where, mend=mend)
     if dose.concern:
-        series.warnings.append(concern)
+        series.doubt(concern)
     return dose
 
 
@@ -270,11 +270,13 @@ def _half_life_s(series: SeriesHeader) -> float:
     if known and known in (named or known,):
         return value
     concern = f"the half-life ({label('RadionuclideHalfLife')}) of {value:.10g} s is "
-    concern += f"not that of {named.name} ({named.half_life_s:g} s), which the header names" if named else "no nuclide's"
+    concern += (
+        f"not that of {named.name} ({named.half_life_s:g} s), which the header names" if named else "of no nuclide"
+    )
     likely = "" if known else likely_half_life(value, named) or likely_half_life(value, None)
     if likely or not HALF_LIVES_S[0] <= value <= HALF_LIVES_S[1]:
         raise InputError(concern + (f"; it looks like {likely}" if likely else ""), where=series.where, mend=mend)
-    series.warnings.append(concern)
+    series.doubt(concern)
     return value
 
 

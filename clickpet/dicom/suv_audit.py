@@ -13,6 +13,7 @@ class SuvAudit:
     """How a series became SUV: the factor and every value and rule that went into it; nothing that identifies.
 
     factors : float64 (slices,), g/ml per stored unit, in the order of the headers; multiply the rescaled pixels by it.
+    warnings : what was odd about the headers;  doubts : those of them that make the SUV doubtful.
     delta_t_s : float64 (slices,), injection to decay reference; None where no decay had to be computed.
     """
 
@@ -34,6 +35,7 @@ class SuvAudit:
     corrections: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
     @property
     def factor(self) -> float:

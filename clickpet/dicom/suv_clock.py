@@ -211,9 +211,9 @@ def _warn_of_utc(series: SeriesHeader, moments: list[Moment]) -> None:
     if utc_offset(series.slices[0].value("AcquisitionDateTime")):
         apart_s = _clock_gap_s(moments[0], Moment(None, second))
         if apart_s > UTC_WARNING_S:
-            series.warnings.append(
-                f"AcquisitionDateTime (0008,002a) has an offset from UTC, is {apart_s / 60:.0f} min off SeriesTime, and "
-                "the file does not tell its time zone; check the uptake time"
+            series.doubt(
+                f"AcquisitionDateTime (0008,002a) has an offset from UTC, is {apart_s / 60:.0f} min off SeriesTime, "
+                "and the file does not tell its time zone; check the uptake time"
             )
 
 
@@ -274,7 +274,7 @@ def _frame_start(series: SeriesHeader, frames: list[_Frame]) -> tuple[Moment, st
         return (start, _EARLIEST) if first.reference_s == 0 else (start, "AcquisitionTime less FrameReferenceTime")
     apart_s = max(abs(gap_s(first.start, frame.start)) for frame in frames)
     if apart_s > CLOCK_WARNING_S:
-        series.warnings.append(
+        series.doubt(
             f"AcquisitionTime and {label('FrameReferenceTime')} of the slices tell starts of the scan up to "
             f"{apart_s:.0f} s apart; the first frame's was taken"
         )
@@ -288,7 +288,7 @@ def _compare_with_frames(series: SeriesHeader, start: Moment, frames: list[_Fram
     offsets = [gap_s(start, frame.start) for frame in frames if frame.reference_s]
     nearest = min(offsets, key=abs, default=0.0)
     if abs(nearest) > CLOCK_WARNING_S + max((frame.duration_s for frame in frames), default=0.0) / 2:
-        series.warnings.append(
+        series.doubt(
             f"{label('FrameReferenceTime')} tells a start {nearest:.0f} s off the one that was used, at least"
         )
 
@@ -300,7 +300,7 @@ def _warn_of_one_clock(series: SeriesHeader) -> None:
     told = [value for value in references if value is not None]
     apart_s = max(told, default=0.0) - min(told, default=0.0)
     if len(acquired) == 1 and apart_s > CLOCK_WARNING_S:
-        series.warnings.append(
-            f"AcquisitionTime is the same in all slices, but {label('FrameReferenceTime')} says that they were measured "
-            f"up to {apart_s:.0f} s apart; decay between them is not undone"
+        series.doubt(
+            f"AcquisitionTime is the same in all slices, but {label('FrameReferenceTime')} says that they were "
+            f"measured up to {apart_s:.0f} s apart; decay between them is not undone"
         )

@@ -112,7 +112,8 @@ class SliceHeader:
 class SeriesHeader:
     """The slices of one series: values that must be one for all, and values per slice.
 
-    used : attributes that were read, for the record;  warnings : what was odd about them.
+    used : attributes that were read, for the record;  warnings : what was odd about them;  doubts : those of them that
+        make the SUV doubtful.
     """
 
     def __init__(self, slices: list[SliceHeader]):
@@ -120,6 +121,7 @@ class SeriesHeader:
         self.where = slices[0].where
         self.used: dict[str, None] = {}
         self.warnings: list[str] = []
+        self.doubts: list[str] = []
         self.corrections: tuple[str, ...] = ()
 
     def text(self, name: str) -> str:
@@ -170,6 +172,11 @@ class SeriesHeader:
         self.note_private(name)
         return np.array(values)
 
+    def doubt(self, text: str) -> None:
+        """A warning that makes the SUV doubtful."""
+        self.warnings.append(text)
+        self.doubts.append(text)
+
     def note(self, name: str) -> None:
         """Record that an attribute was used."""
         self.used[label(name)] = None
@@ -180,7 +187,7 @@ class SeriesHeader:
         self.used[f"{name} ({group:04x},10{element:02x})"] = None
 
     def check_usable(self) -> None:
-        """InputError for what cannot become SUV by any rule: enhanced PET, other modalities, no attenuation correction."""
+        """InputError for what no rule makes SUV of: enhanced PET, other modalities, no attenuation correction."""
         if any(str(one.value("SOPClassUID")) in ENHANCED_PET for one in self.slices):
             raise InputError(
                 "is an enhanced (multi-frame) PET object, which is not supported",
@@ -226,6 +233,7 @@ class SeriesHeader:
             "corrections": self.corrections,
             "tags": tuple(self.used),
             "warnings": tuple(self.warnings),
+            "doubts": tuple(self.doubts),
         }
 
 
