@@ -45,7 +45,7 @@ _MODULES = {
     # what users are told
     "InputError": "clickpet.errors",
 }
-__all__ = ["__version__", *_MODULES]  # noqa: PLE0604
+__all__ = ["__version__", *_MODULES]
 
 
 def __getattr__(name: str):
