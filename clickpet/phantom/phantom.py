@@ -270,8 +270,8 @@ def make_study(
 
     Returns "pet" (float32, SUV g/ml), "label" (uint8 0/1) and "organs" (uint8, values of
     clickpet.organs.labels.ORGANS), all (x, y, z) on the grid of "affine"; "ct" (int16, HU) on the grid of "ct_affine";
-    "lesions" and "foci" (lists of dicts with site, kind, centre_mm, radii_mm, suv); "clicks" (Grand Challenge JSON: 10 tumour, unless healthy, and 10
-    background clicks).
+    "lesions" and "foci" (lists of dicts with site, kind, centre_mm, radii_mm, suv); "clicks" (Grand Challenge JSON: 10
+    tumour, unless healthy, and 10 background clicks).
     """
     shape, spacing = GRIDS[grid]
     affine = _affine(shape, spacing, "LA")
