@@ -74,13 +74,13 @@ rule count_lesions:
         "../scripts/count_lesions.py"
 
 
-rule split_patients:
+checkpoint split_patients:
     """Share the train patients out among the folds, once for all models."""
     input:
         counts="results/lesion_counts.json",
         given=config["splits"] or [],
     output:
-        splits="results/splits.json",
+        splits=update("results/splits.json"),
     log:
         "logs/split_patients.log",
     benchmark:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import pickle
 import shutil
 import tempfile
 import time
@@ -15,10 +14,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from clickpet.errors import InputError
-from clickpet.files import replacing
+from clickpet.files import replacing, write_text
+from clickpet.nnunet.stored_case import check_stored_case
 from clickpet.train.ownership import Claim
 
 FINAL, LATEST = "checkpoint_final.pth", "checkpoint_latest.pth"
+#: File of a workspace that names the key of the newest training.
+CURRENT = "current"
 #: Options that do not change what is learned.
 _WITHOUT_EFFECT = ("save_every",)
 #: Curves of a training, by their names in nnU-Net's log.
@@ -49,9 +51,8 @@ def fold_cases(splits: dict, cases: Sequence[str], fold: str) -> tuple[list[str]
 
 
 def data_digest(properties: str | Path) -> str:
-    """Digest of a preprocessed case's data, which its properties (.pkl) carry."""
-    with open(properties, "rb") as file:
-        return pickle.load(file)["digest"]
+    """Digest of a preprocessed case's data, which its properties (.pkl) carry; InputError if its files were cut off."""
+    return check_stored_case(properties)["digest"]
 
 
 def data_digests(preprocessed: str | Path, case_split: tuple[list[str], list[str]]) -> dict[str, str]:
@@ -134,6 +135,7 @@ def train_lesion_fold(
     key = training_key(plans, dataset, options, case_split, digests, method=method, pretrained=pretrained)
     folder = workspace / key
     folder.mkdir(parents=True, exist_ok=True)
+    write_text(workspace / CURRENT, key)
     plans = deepcopy(plans)
     plans["configurations"]["3d_fullres"]["clickpet"] = asdict(options)
     claim = Claim(folder)
