@@ -80,7 +80,7 @@ rule split_patients:
         counts="results/lesion_counts.json",
         given=config["splits"] or [],
     output:
-        splits="results/splits.json",
+        splits=update("results/splits.json"),  # a draw that fails leaves the folds as they are
     log:
         "logs/split_patients.log",
     benchmark:
@@ -114,7 +114,7 @@ rule list_cohort:
         truths=expand("results/cases/{case}/truth.json", case=SCORED),
         clicks=expand("results/cases/{case}/clicks.json", case=CASES),
     output:
-        cohort="results/cohort.tsv",
+        cohort=update("results/cohort.tsv"),
     log:
         "logs/list_cohort.log",
     benchmark:
@@ -142,6 +142,7 @@ rule check_quality:
         "logs/check_quality/{case}.log",
     benchmark:
         "benchmarks/check_quality/{case}.tsv"
+    priority: 100
     conda:
         "../envs/core.yaml"
     resources:
@@ -158,7 +159,7 @@ rule check_quality:
 
 
 rule rank_findings:
-    """All findings of the cohort, worst first; a hard one stops the run before anything is trained."""
+    """All findings of the cohort, worst first."""
     input:
         quality=expand("results/cases/{case}/quality.json", case=CASES),
     output:
@@ -167,6 +168,7 @@ rule rank_findings:
         "logs/rank_findings.log",
     benchmark:
         "benchmarks/rank_findings/all.tsv"
+    priority: 100
     localrule: True
     conda:
         "../envs/core.yaml"
@@ -174,3 +176,25 @@ rule rank_findings:
         code=code("rank_findings"),
     script:
         "../scripts/rank_findings.py"
+
+
+# Trainings and TotalSegmentator wait for this file, whatever its time. It is never deleted by a run that fails or is
+# killed (`update`), because then all of them would begin again.
+rule require_sound_studies:
+    """Stop the run at a hard finding, before anything is trained."""
+    input:
+        quality="results/quality.tsv",
+    output:
+        sound=update("results/sound_studies.txt"),
+    log:
+        "logs/require_sound_studies.log",
+    benchmark:
+        "benchmarks/require_sound_studies/all.tsv"
+    priority: 100
+    localrule: True
+    conda:
+        "../envs/core.yaml"
+    params:
+        code=code("require_sound_studies"),
+    script:
+        "../scripts/require_sound_studies.py"

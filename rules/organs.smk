@@ -53,7 +53,7 @@ if config["organs"]["provider"] == "totalsegmentator":
         input:
             ct=lambda wildcards: expand("results/cases/{case}/ct.nii.gz", case=organ_bucket(wildcards)),
             models="results/organs/models.json",
-            sound=ancient("results/quality.tsv"),
+            sound=ancient("results/sound_studies.txt"),
             read=ancient("results/cohort.tsv"),
         output:
             bucket="results/organs/bucket_{bucket}.json",

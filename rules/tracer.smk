@@ -48,7 +48,7 @@ rule train_tracer_fold:
     input:
         mips="results/models/tracer/mips.npy",
         splits="results/splits.json",
-        sound=ancient("results/quality.tsv"),
+        sound=ancient("results/sound_studies.txt"),
     output:
         checkpoint="results/models/tracer/fold_{fold}/checkpoint.pth",
         training="results/models/tracer/fold_{fold}/training.json",

@@ -136,7 +136,7 @@ rule train_lesion_fold:
         fingerprint="results/models/{tracer}/dataset_fingerprint.json",
         splits="results/splits.json",
         pretrained=config["train"]["pretrained"] or [],
-        sound=ancient("results/quality.tsv"),
+        sound=ancient("results/sound_studies.txt"),
     output:
         checkpoint="results/models/{tracer}/fold_{fold}/checkpoint_final.pth",
         training="results/models/{tracer}/fold_{fold}/training.json",
