@@ -51,7 +51,7 @@ rule prepare:
     input:
         expand("results/cases/{case}/heatmap.nii.gz", case=CASES),
         expand("results/cases/{case}/mip.png", case=CASES),
-        [expand("results/nnunet/{tracer}/{case}.pkl", tracer=t, case=slugs("train", tracer=t)) for t in TRAINED],
+        [expand("results/nnunet/{tracer}/{case}.pkl", tracer=t, case=train_cases(t)) for t in TRAINED],
         expand("results/models/{tracer}/plans.json", tracer=TRAINED),
         "results/splits.json" if TRAIN else [],
         "results/cohort.tsv",
@@ -62,7 +62,7 @@ rule prepare:
 rule train:
     """All models: the discriminator and the lesion models, every fold."""
     input:
-        expand("results/models/tracer/fold_{fold}/checkpoint.pth", fold=FOLDS if len(TRAINED) > 1 else []),
+        expand("results/models/tracer/fold_{fold}/checkpoint.pth", fold=DISCRIMINATOR_FOLDS),
         expand("results/models/{tracer}/fold_{fold}/checkpoint_final.pth", tracer=TRAINED, fold=FOLDS),
         "results/models/settings.json" if TRAINED else [],
 
@@ -126,15 +126,21 @@ rule all:
         ),
         expand("results/cases/{case}/organs.nii.gz", case=TRAIN if config["organs"]["provider"] != "none" else []),
         [
-            expand("results/nnunet/{tracer}/{case}{part}", tracer=t, case=slugs("train", tracer=t), part=PREPROCESSED)
+            expand("results/nnunet/{tracer}/{case}{part}", tracer=t, case=train_cases(t), part=PREPROCESSED)
             for t in TRAINED
         ],
         expand(
             "results/models/{tracer}/{file}.json",
             tracer=TRAINED,
-            file=["dataset", "dataset_fingerprint", "resencl_plans", "plans"],
+            file=["dataset", "dataset_fingerprint", "resencl_plans", "plans", "training_set"],
         ),
+        expand("results/models/{model}/ensemble.json", model=[*TRAINED, *DISCRIMINATOR] if ENSEMBLES_USED else []),
+        expand("results/models/tracer/fold_{fold}/training.json", fold=DISCRIMINATOR_FOLDS),
+        expand("results/models/{discriminator}/mips.npy", discriminator=DISCRIMINATOR),
+        "results/lesion_counts.json" if TRAIN else [],
+        [*rules.draw_figures.output, "results/models/tracer/accuracy.json", "results/provenance.json"] if SCORED else [],
         expand("results/models/{tracer}/fold_{fold}/training.json", tracer=TRAINED, fold=FOLDS),
+        ["results/calibration.json", "results/calibration.tsv"] if config["predict"]["mirroring"] == "budget" else [],
         rules.interactive.input if INTERACTIVE else [],
         expand(
             "results/cases/{case}/interactive/clicks_{clicks}/{file}",

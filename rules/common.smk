@@ -2,15 +2,18 @@
 import os
 import sys
 from difflib import get_close_matches
+from functools import cache
 
+from clickpet.train.options import TrainingOptions
 from clickpet.workflow.buckets import bucket_count, bucket_of
 from clickpet.cohort import FILES, TRACERS, read_cohort
 from clickpet.config import ConfigError, resolve
 from clickpet.errors import InputError
-from clickpet.files import content_hash
-from clickpet.models.settings import CHECKPOINTS, read_settings, shown_by
+from clickpet.files import content_hash, read_json
+from clickpet.models.settings import CHECKPOINTS, read_settings, trained_with
 from clickpet.workflow.code_key import code_key
 from clickpet.workflow.slurm_queue import refuse_orphans
+from clickpet.workflow.training_state import NOT_KNOWN, training_state
 
 
 def load_config(given):
@@ -78,6 +81,35 @@ def slugs(*splits, tracer=None):
     ]
 
 
+def train_cases(tracer=None):
+    """Train cases (of a tracer) sorted by their slugs: another order of the table's rows trains nothing anew."""
+    return sorted(slugs("train", tracer=tracer))
+
+
+def training_options(wildcards):
+    """What decides how a lesion model is trained; keyword arguments of clickpet.train.options.TrainingOptions."""
+    options = {key: config["train"][key] for key in TRAINING_OPTIONS}
+    options["iterations_per_epoch"] = config["train"]["iterations_per_epoch"][wildcards.tracer]
+    return {**options, "seed": config["seed"]}
+
+
+def training_state_of(wildcards):
+    """What a dry run says of a training: whether it will train, go on, or be taken over from an earlier run."""
+    jobs = [job for job in workflow.dag.jobs if job.rule.name == "train_lesion_fold"]
+    own = [job for job in jobs if (job.wildcards.tracer, job.wildcards.fold) == (wildcards.tracer, wildcards.fold)]
+    if not own or any(workflow.dag.needrun(earlier) for earlier in workflow.dag.dependencies[own[0]]):
+        return NOT_KNOWN
+    return training_state(
+        "results",
+        wildcards.tracer,
+        wildcards.fold,
+        cases=train_cases(wildcards.tracer),
+        options=TrainingOptions(**training_options(wildcards)),
+        method=TRAINING_METHOD,
+        pretrained=config["train"]["pretrained"] or None,
+    )
+
+
 def is_imported(case):
     """True for new patients if the config names models for them."""
     return STUDIES[case].split == "predict" and IMPORTED is not None
@@ -101,11 +133,25 @@ def mip_of(wildcards):
 def networks(case, model):
     """What a case's jobs wait for of a model (fdg, psma, tracer): a short file about its networks, or all of its files.
 
-    All of the files, as inputs of every job, make the graph of a thousand cases an eighth slower.
+    A train case waits for the one fold that holds it out. All of the files of an ensemble, as inputs of every job, make
+    the graph of a thousand cases an eighth slower.
     """
     if is_imported(case):
         return files_of_model(models_of(case), model, folds_for(case, model))
-    return [f"results/models/{model}/{members_for(case)}.json"]
+    if STUDIES[case].split == "train":
+        return [f"results/models/{model}/fold_{fold_of(case)}/training.json"]
+    return [f"results/models/{model}/ensemble.json"]
+
+
+def fold_of(case):
+    """Fold that holds a train case out; known when the splits are drawn."""
+    return read_folds(checkpoints.split_patients.get().output.splits)[case]
+
+
+@cache
+def read_folds(splits):
+    """{slug: fold} of splits.json."""
+    return read_json(splits)["cases"]
 
 
 def files_of_model(models, model, folds):
@@ -135,12 +181,7 @@ def folds_for(case, model):
     """Folds of a model (fdg, psma, tracer) that may see a case: never a train case one that was trained on all."""
     if is_imported(case):
         return IMPORTED.folds.get(model, [])
-    return MEMBERS[members_for(case)]
-
-
-def members_for(case):
-    """The folds of our own models that may see a case, by their name in MEMBERS."""
-    return "cross_validation" if STUDIES[case].split == "train" else "ensemble"
+    return NUMBERED_FOLDS if STUDIES[case].split == "train" else FOLDS
 
 
 def lesion_folds_for(wildcards):
@@ -188,8 +229,7 @@ config = load_config(config)
 STUDIES = {study.slug: study for study in load_cohort(config["cohort"])}
 FOLDS = [str(fold) for fold in config["folds"]]
 NUMBERED_FOLDS = [fold for fold in FOLDS if fold != "all"]
-MEMBERS = {"cross_validation": NUMBERED_FOLDS, "ensemble": FOLDS}
-TRAIN, SCORED, CASES = slugs("train"), slugs("train", "test"), list(STUDIES)
+TRAIN, SCORED, CASES = train_cases(), slugs("train", "test"), list(STUDIES)
 ORGAN_BUCKETS = {case: f"{bucket_of(case, bucket_count(len(TRAIN))):03d}" for case in TRAIN}
 # what a kept organ map depends on besides its CT: only what decides its values, for a map costs minutes of a GPU
 ORGAN_SETTINGS = {"fast": config["organs"]["fast"], "code": method("clickpet.organs.totalsegmentator.OrganSegmenter")}
@@ -197,17 +237,31 @@ ORGAN_SETTINGS = {"fast": config["organs"]["fast"], "code": method("clickpet.org
 FINDINGS = ["results/quality.tsv"]
 if config["organs"]["provider"] == "totalsegmentator" and TRAIN:
     FINDINGS.append("results/organ_quality.tsv")
+TRAINING_OPTIONS = (
+    "epochs",
+    "validation_iterations",
+    "learning_rate",
+    "momentum",
+    "weight_decay",
+    "oversample_foreground",
+    "training_clicks",
+    "organ_loss_weight",
+    "misalignment",
+)
 # all code that decides what a training learns; how it is kept alive and recorded is not part of it
 TRAINING_METHOD = method("clickpet.train.trainer.ClickPetTrainer", "clickpet.nnunet.network")
 INTERACTIVE = config["report"]["interactive"]
 CLICK_STEPS = config["evaluate"]["click_steps"]
-MIP_OPTIONS = shown_by(config)["mip"]
+MIP_OPTIONS = trained_with(config)["mip"]
 PREDICT_OPTIONS = {key: value for key, value in config["predict"].items() if key not in ("models", "save_disagreement")}
 DISAGREEMENT_MAP = {"map": "results/cases/{case}/disagreement.nii.gz"} if config["predict"]["save_disagreement"] else {}
 BLOCKS = [".b2nd", "_seg.b2nd"]
 PREPROCESSED = [*BLOCKS, ".pkl"]
-TRAINED = [tracer for tracer in TRACERS if slugs("train", tracer=tracer)]
+TRAINED = [tracer for tracer in TRACERS if train_cases(tracer)]
 IMPORTED = load_models(config, STUDIES)
+DISCRIMINATOR = ["tracer"] if len(TRAINED) > 1 else []
+DISCRIMINATOR_FOLDS = FOLDS if DISCRIMINATOR else []
+ENSEMBLES_USED = any(STUDIES[case].split != "train" and not is_imported(case) for case in CASES)
 # the models that new patients get, {tracer: folds}
 NEW_MODELS = {t: IMPORTED.folds[t] for t in IMPORTED.tracers} if IMPORTED else {t: FOLDS for t in TRAINED}
 
@@ -217,6 +271,5 @@ wildcard_constraints:
     tracer="fdg|psma",
     fold="[0-9]+|all",
     model="fdg|psma|tracer",
-    members="cross_validation|ensemble",
     clicks="[0-9]+",
     bucket="[0-9]+",

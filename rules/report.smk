@@ -35,9 +35,7 @@ rule draw_figures:
         lesion_tables=expand("results/cases/{case}/lesion_scores.csv", case=SCORED),
         case_pictures=expand("results/cases/{case}/mip_overlay.png", case=SCORED),
         training=expand("results/models/{tracer}/fold_{fold}/training.json", tracer=TRAINED, fold=FOLDS),
-        tracer_training=expand(
-            "results/models/tracer/fold_{fold}/training.json", fold=FOLDS if len(TRAINED) > 1 else []
-        ),
+        tracer_training=expand("results/models/tracer/fold_{fold}/training.json", fold=DISCRIMINATOR_FOLDS),
     output:
         interactive_curves="results/figures/interactive_curves.png",
         training_curves="results/figures/training_curves.png",

@@ -4,11 +4,9 @@
 rule fingerprint_cohort:
     """nnU-Net's dataset fingerprint of the train cases of a tracer."""
     input:
-        records=lambda wildcards: expand(
-            "results/cases/{case}/truth.json", case=slugs("train", tracer=wildcards.tracer)
-        ),
+        records=lambda wildcards: expand("results/cases/{case}/truth.json", case=train_cases(wildcards.tracer)),
         intensities=lambda wildcards: expand(
-            "results/cases/{case}/lesion_intensities.npy", case=slugs("train", tracer=wildcards.tracer)
+            "results/cases/{case}/lesion_intensities.npy", case=train_cases(wildcards.tracer)
         ),
     output:
         fingerprint="results/models/{tracer}/dataset_fingerprint.json",
@@ -105,11 +103,9 @@ rule preprocess_case:
 rule list_training_set:
     """What the trainings of a tracer read, as one short file: with thousands of inputs each the DAG took minutes."""
     input:
-        properties=lambda wildcards: expand(
-            "results/nnunet/{{tracer}}/{case}.pkl", case=slugs("train", tracer=wildcards.tracer)
-        ),
+        properties=lambda wildcards: expand("results/nnunet/{{tracer}}/{case}.pkl", case=train_cases(wildcards.tracer)),
         data=lambda wildcards: expand(
-            "results/nnunet/{{tracer}}/{case}{part}", case=slugs("train", tracer=wildcards.tracer), part=BLOCKS
+            "results/nnunet/{{tracer}}/{case}{part}", case=train_cases(wildcards.tracer), part=BLOCKS
         ),
     output:
         cases="results/models/{tracer}/training_set.json",
@@ -121,7 +117,7 @@ rule list_training_set:
     conda:
         "../envs/core.yaml"
     params:
-        slugs=lambda wildcards: slugs("train", tracer=wildcards.tracer),
+        slugs=lambda wildcards: train_cases(wildcards.tracer),
         code=code("list_training_set"),
     script:
         "../scripts/list_training_set.py"
@@ -150,25 +146,11 @@ rule train_lesion_fold:
     resources:
         mem_mb=64000,
         runtime=2880,
+        save_every=config["train"]["save_every"],
+        checkpoint=training_state_of,
     params:
-        cases=lambda wildcards: slugs("train", tracer=wildcards.tracer),
-        iterations_per_epoch=lambda wildcards: config["train"]["iterations_per_epoch"][wildcards.tracer],
-        options={
-            key: config["train"][key]
-            for key in (
-                "epochs",
-                "validation_iterations",
-                "learning_rate",
-                "momentum",
-                "weight_decay",
-                "oversample_foreground",
-                "training_clicks",
-                "organ_loss_weight",
-                "misalignment",
-                "save_every",
-            )
-        },
-        seed=config["seed"],
+        cases=lambda wildcards: train_cases(wildcards.tracer),
+        options=training_options,
         method=TRAINING_METHOD,
         code=code("train_lesion_fold"),
     script:
@@ -176,23 +158,21 @@ rule train_lesion_fold:
 
 
 rule list_networks:
-    """Digests of the networks that may see train cases (cross_validation) or others (ensemble), in one short file."""
+    """Digests of the networks of a model's ensemble, in one short file."""
     input:
-        files=lambda wildcards: files_of_model("results/models", wildcards.model, MEMBERS[wildcards.members]),
-        trainings=lambda wildcards: expand(
-            "results/models/{{model}}/fold_{fold}/training.json", fold=MEMBERS[wildcards.members]
-        ),
+        files=lambda wildcards: files_of_model("results/models", wildcards.model, FOLDS),
+        trainings=expand("results/models/{{model}}/fold_{fold}/training.json", fold=FOLDS),
     output:
-        networks="results/models/{model}/{members}.json",
+        networks="results/models/{model}/ensemble.json",
     log:
-        "logs/list_networks/{model}/{members}.log",
+        "logs/list_networks/{model}.log",
     benchmark:
-        "benchmarks/list_networks/{model}/{members}.tsv"
+        "benchmarks/list_networks/{model}.tsv"
     localrule: True
     conda:
         "../envs/core.yaml"
     params:
-        folds=lambda wildcards: MEMBERS[wildcards.members],
+        folds=FOLDS,
         code=code("list_networks"),
     script:
         "../scripts/list_networks.py"
@@ -202,7 +182,7 @@ rule record_settings:
     """What must be told with the models: their folds, and the heatmaps and MIPs that they were trained with."""
     input:
         expand("results/models/{tracer}/fold_{fold}/checkpoint_final.pth", tracer=TRAINED, fold=FOLDS),
-        expand("results/models/tracer/fold_{fold}/checkpoint.pth", fold=FOLDS if len(TRAINED) > 1 else []),
+        expand("results/models/tracer/fold_{fold}/checkpoint.pth", fold=DISCRIMINATOR_FOLDS),
     output:
         settings="results/models/settings.json",
     log:
@@ -213,7 +193,7 @@ rule record_settings:
     conda:
         "../envs/core.yaml"
     params:
-        folds={**{tracer: FOLDS for tracer in TRAINED}, "tracer": FOLDS if len(TRAINED) > 1 else []},
+        folds={**{tracer: FOLDS for tracer in TRAINED}, "tracer": DISCRIMINATOR_FOLDS},
         heatmap=config["heatmap"],
         mip=MIP_OPTIONS,
         code=code("record_settings"),

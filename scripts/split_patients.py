@@ -1,6 +1,11 @@
 """Share the train patients out among the folds, once for all models."""
 
+from pathlib import Path
+
 from clickpet.workflow.job import logged
+
+#: A copy beside the trainings, so that a lost splits.json trains nothing anew.
+KEPT = "results/training/splits.json"
 
 
 def main(job):
@@ -13,8 +18,10 @@ def main(job):
         if job.input.given:
             splits = given_splits(job.input.given, cases, n_folds=job.params.n_folds)
         else:
-            splits = draw_splits(cases, n_folds=job.params.n_folds, seed=job.params.seed)
+            kept = next((read_json(file) for file in (job.output.splits, KEPT) if Path(file).is_file()), None)
+            splits = draw_splits(cases, n_folds=job.params.n_folds, seed=job.params.seed, kept=kept)
         write_json(job.output.splits, splits)
+        write_json(KEPT, splits)
 
 
 if "snakemake" in globals():

@@ -9,7 +9,7 @@ def main(job):
 
         from clickpet.files import read_json, write_json
         from clickpet.train.lesion_fold import fold_cases, publish, train_lesion_fold
-        from clickpet.train.trainer import TrainingOptions
+        from clickpet.train.options import TrainingOptions
         from clickpet.workflow.local_copy import local_copy
 
         tracer, fold = job.wildcards.tracer, job.wildcards.fold
@@ -20,9 +20,7 @@ def main(job):
             checkpoint, record = train_lesion_fold(
                 plans=read_json(job.input.plans),
                 dataset=read_json(job.input.dataset),
-                options=TrainingOptions(
-                    **job.params.options, iterations_per_epoch=job.params.iterations_per_epoch, seed=job.params.seed
-                ),
+                options=TrainingOptions(**job.params.options, save_every=job.resources.save_every),
                 case_split=fold_cases(read_json(job.input.splits), job.params.cases, fold),
                 fold=fold,
                 preprocessed=preprocessed,

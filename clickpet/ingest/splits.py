@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+import hashlib
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-
-import numpy as np
 
 from clickpet.errors import InputError
 from clickpet.files import read_json
 
 
-def draw_splits(cases: Sequence[dict], *, n_folds: int, seed: int) -> dict:
+def draw_splits(cases: Sequence[dict], *, n_folds: int, seed: int, kept: dict | None = None) -> dict:
     """Share the patients of `cases` out among `n_folds` folds.
 
-    cases : dicts with "slug", "patient", "tracer" and "lesions" (number in the truth), in the table's order.
-    Patients are grouped by their tracers and by having lesions; each group is dealt out in blocks of `n_folds`
-    patients in the order they first appear, one patient a fold, the folds of a block shuffled by `seed`. So a
-    case appended to the table leaves every other patient where it was.
+    cases : dicts with "slug", "patient", "tracer" and "lesions" (number in the truth), in any order;  kept : earlier
+    splits (of this function) whose patients stay where they are, if they were drawn with the same seed and folds.
+    Patients are grouped by their tracers and by having lesions. In an order that follows from their names and `seed`
+    alone, each one comes into a fold that has the fewest patients of its group, of these into one with the fewest
+    patients in all; what is left of a tie is decided by name and seed.
 
-    Returns {"seed", "folds": {fold: [patients]}, "cases": {slug: fold}}.
+    Returns {"seed", "folds": {fold: [patients]}, "cases": {slug: fold}}, sorted by name.
     Raises InputError if there are fewer patients than folds.
     """
     patients: dict[str, dict] = {}
@@ -33,16 +33,24 @@ def draw_splits(cases: Sequence[dict], *, n_folds: int, seed: int) -> dict:
             f"{len(patients)} train patients cannot be shared out among {n_folds} folds",
             mend="name fewer folds in the config key folds, or add patients",
         )
-    groups: dict[tuple, list[str]] = defaultdict(list)
-    for name, patient in patients.items():
-        groups["+".join(sorted(patient["tracers"])), patient["lesions"]].append(name)
     fold_of: dict[str, int] = {}
-    for group in sorted(groups):
-        for position, name in enumerate(groups[group]):
-            block, place = divmod(position, n_folds)
-            order = np.random.default_rng([seed, block, *map(ord, repr(group))]).permutation(n_folds)
-            fold_of[name] = int(order[place])
+    if kept and kept["seed"] == seed and len(kept["folds"]) == n_folds:
+        fold_of = {name: int(fold) for fold, names in kept["folds"].items() for name in names if name in patients}
+    group_of = {name: ("+".join(sorted(one["tracers"])), one["lesions"]) for name, one in patients.items()}
+    in_group, in_all = Counter((group_of[name], fold) for name, fold in fold_of.items()), Counter(fold_of.values())
+    for name in sorted(patients, key=lambda name: _draw(seed, name)):
+        if name not in fold_of:
+            group = group_of[name]
+            fold = min(range(n_folds), key=lambda fold: (in_group[group, fold], in_all[fold], _draw(seed, name, fold)))
+            fold_of[name] = fold
+            in_group[group, fold] += 1
+            in_all[fold] += 1
     return _as_splits(cases, fold_of, n_folds, seed)
+
+
+def _draw(seed: int, *what: object) -> bytes:
+    """A draw that follows from `seed` and `what` alone."""
+    return hashlib.sha256(repr((seed, *what)).encode()).digest()
 
 
 def given_splits(path: str | Path, cases: Sequence[dict], *, n_folds: int) -> dict:
@@ -78,6 +86,7 @@ def given_splits(path: str | Path, cases: Sequence[dict], *, n_folds: int) -> di
 
 def _as_splits(cases: Sequence[dict], fold_of: dict[str, int], n_folds: int, seed: int | None) -> dict:
     folds: dict[str, list[str]] = {str(fold): [] for fold in range(n_folds)}
-    for name, fold in fold_of.items():
-        folds[str(fold)].append(name)
-    return {"seed": seed, "folds": folds, "cases": {case["slug"]: fold_of[case["patient"]] for case in cases}}
+    for name in sorted(fold_of):
+        folds[str(fold_of[name])].append(name)
+    slugs = sorted(cases, key=lambda case: case["slug"])
+    return {"seed": seed, "folds": folds, "cases": {case["slug"]: fold_of[case["patient"]] for case in slugs}}

@@ -18,7 +18,7 @@ from clickpet.models.settings import (
     folds_there,
     in_order,
     read_record,
-    shown_by,
+    trained_with,
     write_settings,
 )
 
@@ -106,7 +106,7 @@ def shown_as(name: str) -> dict:
         return RELEASED
     config = {} if name == "paper" else read_config(name)
     try:
-        return shown_by(resolve({"cohort": "none", **config}))
+        return trained_with(resolve({"cohort": "none", **config}))
     except ConfigError as error:
         raise InputError(" | ".join(str(error).splitlines()), where=name) from error
 

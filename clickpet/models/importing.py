@@ -27,7 +27,7 @@ from clickpet.nnunet.model_folder import (
 )
 from clickpet.nnunet.plans import dataset_json
 from clickpet.predict.network_grid import NetworkGrid, NetworkInput
-from clickpet.tracer.discriminator import TracerNet, save_discriminator
+from clickpet.tracer.network import TracerNet, save_discriminator
 from clickpet.train.pretrained import start_from
 
 PLAIN_NETWORK = "dynamic_network_architectures.architectures.unet.ResidualEncoderUNet"

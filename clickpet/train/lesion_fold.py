@@ -14,11 +14,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from clickpet.errors import InputError
-from clickpet.files import replacing
+from clickpet.files import replacing, write_text
 from clickpet.nnunet.stored_case import check_stored_case
 from clickpet.train.ownership import Claim
 
 FINAL, LATEST = "checkpoint_final.pth", "checkpoint_latest.pth"
+#: File of a workspace that names the key of the newest training.
+CURRENT = "current"
 #: Options that do not change what is learned.
 _WITHOUT_EFFECT = ("save_every",)
 #: Curves of a training, by their names in nnU-Net's log.
@@ -133,6 +135,7 @@ def train_lesion_fold(
     key = training_key(plans, dataset, options, case_split, digests, method=method, pretrained=pretrained)
     folder = workspace / key
     folder.mkdir(parents=True, exist_ok=True)
+    write_text(workspace / CURRENT, key)
     plans = deepcopy(plans)
     plans["configurations"]["3d_fullres"]["clickpet"] = asdict(options)
     claim = Claim(folder)

@@ -1,5 +1,10 @@
-"""Snakemake's command line, except that all jobs of the DAG are noted as done, on empty files, and none is run."""
+"""Snakemake's command line, except that all jobs of the DAG are noted as done, on empty files, and none is run.
 
+The splits are made up, because with them the graph changes: what waits for a fold knows then which. So this is to be
+called twice.
+"""
+
+import json
 import sys
 from pathlib import Path
 
@@ -19,6 +24,10 @@ def build_and_pretend(workflow) -> None:
                 for file in map(Path, job.output):
                     file.parent.mkdir(parents=True, exist_ok=True)
                     file.touch()
+                if job.rule.name == "split_patients":
+                    slugs = [case["slug"] for case in job.params.cases]
+                    splits = {"cases": {slug: number % 5 for number, slug in enumerate(slugs)}}
+                    Path(job.output.splits).write_text(json.dumps(splits))
                 await workflow.persistence.finished(job)
 
     workflow.async_run(finish())

@@ -7,17 +7,29 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
-STUB = """
-from pathlib import Path
+#: How a script begins its work, and what stands there instead: only the outputs are made.
+BEGIN = """if "snakemake" in globals():
+    main(snakemake)  # noqa: F821
+"""
+STUB = """if "snakemake" in globals():
+    from pathlib import Path
 
-for output in snakemake.output:
-    Path(output).parent.mkdir(parents=True, exist_ok=True)
-    Path(output).write_text(snakemake.rule)
+    for output in snakemake.output:
+        Path(output).parent.mkdir(parents=True, exist_ok=True)
+        Path(output).write_text(snakemake.rule)
+    if snakemake.rule == "split_patients":
+        import json
+
+        slugs = [case["slug"] for case in snakemake.params.cases]
+        splits = {"cases": {slug: number % 2 for number, slug in enumerate(slugs)}}
+        Path(snakemake.output.splits).write_text(json.dumps(splits))
 """
 CONFIG = """
 cohort: cases.tsv
@@ -52,10 +64,12 @@ class Workflow:
         for name in ("rules", "config", "envs", "profiles"):
             shutil.copytree(ROOT / name, folder / name)
         shutil.copy(ROOT / "Snakefile", folder)
-        (folder / "clickpet").symlink_to(ROOT / "clickpet")
+        shutil.copytree(ROOT / "clickpet", folder / "clickpet", ignore=shutil.ignore_patterns("__pycache__"))
         (folder / "scripts").mkdir()
         for script in (ROOT / "scripts").glob("*.py"):
-            (folder / "scripts" / script.name).write_text(STUB)
+            text = script.read_text()
+            assert text.endswith(BEGIN)
+            (folder / "scripts" / script.name).write_text(text.removesuffix(BEGIN) + STUB)
         (folder / "in").mkdir()
         for name in ("ct.nii.gz", "pet.nii.gz", "label.nii.gz", "organs.nii.gz", "clicks.json"):
             (folder / "in" / name).touch()
@@ -92,8 +106,8 @@ class Workflow:
         self.write(CONFIG, ROWS)
         os.utime(self.folder / "cases.tsv", ns=(table_time.st_atime_ns, table_time.st_mtime_ns))
         jobs = []
-        for block in re.split(r"^(?=(?:local)?rule \w+:$)", text, flags=re.MULTILINE)[1:]:
-            rule = re.match(r"(?:local)?rule (\w+):", block).group(1)
+        for block in re.split(r"^(?=(?:local)?(?:rule|checkpoint) \w+:$)", text, flags=re.MULTILINE)[1:]:
+            rule = re.match(r"(?:local)?(?:rule|checkpoint) (\w+):", block).group(1)
             wildcards = re.search(r"^\s+wildcards: (.*)$", block, flags=re.MULTILINE)
             pairs = wildcards.group(1).split(", ") if wildcards else []
             if rule != "all":
@@ -228,8 +242,11 @@ def test_a_lost_checkpoint_is_trained_again_before_anything_is_predicted_with_it
     jobs = without(workflow.folder / "results" / "models" / "fdg" / "fold_0" / "checkpoint_final.pth", workflow)
     trained = [wildcards for rule, wildcards in jobs if rule == "train_lesion_fold"]
     assert trained == [{"tracer": "fdg", "fold": "0"}]
-    assert {"list_networks", "predict_case"} <= rules(jobs)
+    assert "list_networks" in rules(jobs)
     assert not rules(jobs) & (OWN | {"train_tracer_fold", "find_tracer", "preprocess_case"})
+    # of the train cases fdg-a, fdg_b, psma_c, psma_d every other is in fold 0; test and new ones need all folds
+    predicted = {wildcards["case"] for rule, wildcards in jobs if rule == "predict_case"}
+    assert predicted == {"fdg-a-1.x--5fdd933492", "psma_c", "psma_t", "new"}
 
 
 QUALITY = {"rank_findings", "require_sound_studies"}
@@ -277,3 +294,88 @@ def test_files_that_nobody_needs_any_more_come_back_too(workflow, name):
 def test_touched_inputs_with_the_same_content_run_nothing(workflow):
     (workflow.folder / "in" / "ct.nii.gz").touch()
     assert workflow.would_run() == []
+
+
+def test_touched_scripts_run_nothing(workflow):
+    for script in (workflow.folder / "scripts").glob("*.py"):
+        script.touch()
+    assert workflow.would_run() == []
+
+
+def test_a_fresh_clone_with_copied_results_runs_nothing(workflow, tmp_path):
+    clone = Workflow(tmp_path)
+    for name in ("results", ".snakemake"):
+        shutil.copytree(workflow.folder / name, clone.folder / name, symlinks=True)
+    assert clone.would_run() == []
+
+
+@contextmanager
+def edited(path: Path, old: str, new: str) -> Iterator[None]:
+    """A file with `old` replaced by `new`, and as it was afterwards."""
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    try:
+        yield
+    finally:
+        path.write_text(text)
+
+
+def test_an_edited_docstring_runs_nothing(workflow):
+    library = workflow.folder / "clickpet"
+    with (
+        edited(library / "clicks" / "heatmap.py", '"""', '"""Edited. '),
+        edited(library / "nnunet" / "network.py", '"""', '"""Edited. '),
+        edited(library / "train" / "trainer.py", "\n\n\nclass", "\n\n# a comment\n\n\nclass"),
+        edited(workflow.folder / "scripts" / "train_lesion_fold.py", '"""', '"""Edited. '),
+    ):
+        assert workflow.would_run() == []
+
+
+def test_a_changed_line_of_the_heatmap_re_runs_heatmaps_and_what_depends_on_them(workflow):
+    file = workflow.folder / "clickpet" / "clicks" / "heatmap.py"
+    with edited(file, "\n    return ", "\n    assert True\n    return "):
+        jobs = workflow.would_run()
+    assert {"draw_heatmap", "preprocess_case", "predict_case", "predict_interactive"} <= rules(jobs)
+    untouched = {"place_clicks", "import_case", "import_label", "import_organs", "render_mip", "train_tracer_fold"}
+    assert not rules(jobs) & (untouched | {"find_tracer", "split_patients", "check_quality"})
+
+
+def test_a_changed_network_re_runs_trainings_and_inference(workflow):
+    file = workflow.folder / "clickpet" / "nnunet" / "network.py"
+    with edited(file, "class DualHead", "class Renamed"):
+        jobs = workflow.would_run()
+    assert {"train_lesion_fold", "predict_case"} <= rules(jobs)
+    assert not rules(jobs) & (OWN | {"preprocess_case", "find_tracer", "train_tracer_fold"})
+
+
+def test_how_often_a_checkpoint_is_saved_trains_nothing(workflow):
+    jobs = workflow.would_run(CONFIG + "train: {save_every: 3}\n")
+    assert rules(jobs) == {"write_provenance", "write_report", "write_crate"}
+
+
+def test_sorted_rows_train_nothing_and_predict_nothing(workflow):
+    jobs = workflow.would_run(rows=sorted(ROWS, reverse=True))
+    assert "list_cohort" in rules(jobs)
+    assert not rules(jobs) & (TRAINING | INFERENCE | OWN | {"preprocess_case", "split_patients"})
+
+
+def test_every_file_is_named_by_rule_all(workflow):
+    text = workflow.snakemake("-n", "-F", "all")
+    named = set(re.search(r"^rule all:\n    input: (.*)$", text, flags=re.MULTILINE)[1].split(", "))
+    results = workflow.folder / "results"
+    made = {str(path.relative_to(workflow.folder)) for path in results.rglob("*") if path.is_file()}
+    assert made - named == set()
+
+
+def test_with_another_snakemake_the_workflow_warns_and_runs_as_it_is(workflow):
+    made_up = workflow.folder / "sitecustomize.py"
+    made_up.write_text(
+        "from importlib import metadata\n"
+        "real = metadata.version\n"
+        "metadata.version = lambda name: '9.28.0' if name == 'snakemake' else real(name)\n"
+    )
+    said = workflow.snakemake("-n")
+    made_up.unlink()
+    assert "warning: snakemake 9.28.0 runs without the repairs" in said
+    assert "Nothing to be done" in said

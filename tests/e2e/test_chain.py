@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 from chain import Run, choose_rows
 
 from clickpet.images import read_image, write_image
+from clickpet.workflow.training_state import FROM_START, NOT_KNOWN, TAKEN_OVER
 
 pytestmark = pytest.mark.slow
 
@@ -110,6 +112,37 @@ def test_the_containers_entry_point_gives_the_same_mask(run, tmp_path):
 
 def test_a_second_call_does_nothing(run):
     assert "Nothing to be done" in run.finish()
+
+
+def trainings_of(run, *options) -> dict[tuple[str, str], str]:
+    """What a dry run says of each training that it plans."""
+    said = subprocess.run(
+        [*run.command[:3], "-n", *run.command[3:-1], *options],
+        cwd=run.folder,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    blocks = [
+        block for block in re.split(r"^(?=(?:local)?rule )", said, flags=re.MULTILINE) if "train_lesion" in block[:22]
+    ]
+    found = {}
+    for block in blocks:
+        tracer, fold = re.search(r"wildcards: tracer=(\w+), fold=(\w+)", block).groups()
+        found[tracer, fold] = re.search(r"checkpoint=([^=]*), \w+=", block)[1]
+    return found
+
+
+def test_a_dry_run_tells_what_trainings_will_do(run, tmp_path):
+    checkpoint = run.folder / "results" / "models" / "fdg" / "fold_0" / "checkpoint_final.pth"
+    aside = checkpoint.rename(checkpoint.with_suffix(".aside"))
+    try:
+        assert trainings_of(run) == {("fdg", "0"): TAKEN_OVER}
+        assert trainings_of(run, "--config", "train={learning_rate: 0.5}")["fdg", "0"] == FROM_START
+        assert set(trainings_of(run, "--config", "heatmap={sigma_tumor: 5}").values()) == {NOT_KNOWN}
+    finally:
+        aside.rename(checkpoint)
+    assert trainings_of(run) == {}
 
 
 @pytest.mark.skipif(not os.environ.get("CLICKPET_KILL"), reason="set CLICKPET_KILL=1: twice the time of the others")

@@ -47,13 +47,47 @@ def test_tracers_and_lesions_are_spread_evenly(n_folds, n_patients, seed):
         assert max(counts) - min(counts) <= 1
 
 
-@given(COHORTS, st.integers(2, 5))
-def test_an_appended_patient_moves_no_other(cases, n_folds):
+@given(COHORTS, st.integers(2, 5), st.randoms())
+def test_the_order_of_the_table_changes_nothing(cases, n_folds, random):
     if len({item["patient"] for item in cases}) < n_folds:
         return
-    before = draw_splits(cases, n_folds=n_folds, seed=1)["cases"]
-    after = draw_splits([*cases, case(1000, "new")], n_folds=n_folds, seed=1)["cases"]
-    assert {slug: after[slug] for slug in before} == before
+    shuffled = random.sample(cases, len(cases))
+    assert draw_splits(shuffled, n_folds=n_folds, seed=1) == draw_splits(cases, n_folds=n_folds, seed=1)
+
+
+@given(COHORTS, COHORTS, st.integers(2, 5))
+def test_new_patients_move_no_other(cases, more, n_folds):
+    if len({item["patient"] for item in cases}) < n_folds:
+        return
+    before = draw_splits(cases, n_folds=n_folds, seed=1)
+    new = [{**item, "slug": f"n{item['slug']}", "patient": f"n{item['patient']}"} for item in more]
+    after = draw_splits([*new, *cases], n_folds=n_folds, seed=1, kept=before)
+    assert {slug: after["cases"][slug] for slug in before["cases"]} == before["cases"]
+    sizes = [len(after["folds"][str(fold)]) for fold in range(n_folds)]
+    assert sum(sizes) == len({item["patient"] for item in [*new, *cases]})
+
+
+def test_new_patients_come_where_their_kind_is_rarest():
+    cases = [case(n, f"p{n}") for n in range(3)]
+    kept = {"seed": 1, "folds": {"0": ["p0", "p1"], "1": ["p2"]}, "cases": {"c0": 0, "c1": 0, "c2": 1}}
+    assert draw_splits([*cases, case(9, "new")], n_folds=2, seed=1, kept=kept)["folds"]["1"] == ["new", "p2"]
+
+
+@pytest.mark.parametrize("changes", [{"seed": 2}, {"n_folds": 3}])
+def test_another_seed_or_number_of_folds_draws_anew(changes):
+    cases = [case(n, f"p{n}") for n in range(30)]
+    kept = draw_splits(cases, n_folds=2, seed=1)
+    options = {"n_folds": 2, "seed": 1, **changes}
+    assert draw_splits(cases, **options, kept=kept) == draw_splits(cases, **options)
+    assert draw_splits(cases, **options)["cases"] != kept["cases"]
+
+
+def test_a_patient_that_is_gone_is_forgotten():
+    cases = [case(n, f"p{n}") for n in range(8)]
+    kept = draw_splits(cases, n_folds=2, seed=1)
+    after = draw_splits(cases[1:], n_folds=2, seed=1, kept=kept)
+    assert after["cases"] == {slug: fold for slug, fold in kept["cases"].items() if slug != "c0"}
+    assert "p0" not in after["folds"]["0"] + after["folds"]["1"]
 
 
 CASES = [case(0, "a"), case(1, "a"), case(2, "b"), case(3, "c")]

@@ -115,7 +115,9 @@ def test_what_is_computed_with_changes_the_key(key, change):
 def rules() -> dict[str, str]:
     """Names and texts of all rules."""
     texts = [path.read_text() for path in sorted((ROOT / "rules").glob("*.smk"))]
-    pattern = re.compile(r"^ *rule (\w+):\n(.*?)(?=^ *rule |\Z)", re.MULTILINE | re.DOTALL)
+    pattern = re.compile(
+        r"^ *(?:rule|checkpoint) (\w+):\n(.*?)(?=^ *(?:rule|checkpoint) |\Z)", re.MULTILINE | re.DOTALL
+    )
     return {name: body for text in texts for name, body in pattern.findall(text)}
 
 
