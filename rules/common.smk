@@ -10,6 +10,7 @@ from clickpet.cohort import FILES, TRACERS, read_cohort
 from clickpet.config import ConfigError, resolve
 from clickpet.errors import InputError
 from clickpet.files import content_hash, read_json
+from clickpet.ingest.splits import given_splits, read_splits
 from clickpet.models.settings import CHECKPOINTS, read_settings, trained_with
 from clickpet.workflow.code_key import code_key
 from clickpet.workflow.slurm_queue import refuse_orphans
@@ -145,13 +146,31 @@ def networks(case, model):
 
 def fold_of(case):
     """Fold that holds a train case out; known when the splits are drawn."""
-    return read_folds(checkpoints.split_patients.get().output.splits)[case]
+    splits = checkpoints.split_patients.get().output.splits
+    fold = load_splits(splits)["cases"].get(case)
+    if str(fold) not in NUMBERED_FOLDS:
+        sys.exit(f"{splits}: train case {case} is in fold {fold}, none of {', '.join(NUMBERED_FOLDS)}; delete the file")
+    return fold
 
 
 @cache
-def read_folds(splits):
-    """{slug: fold} of splits.json."""
-    return read_json(splits)["cases"]
+def load_splits(path):
+    """The folds that were drawn."""
+    try:
+        return read_splits(path)
+    except InputError as error:
+        sys.exit(f"splits: {error}")
+
+
+def check_splits():
+    """End with a line if the folds that were drawn, or the user's own, are broken: before any output is deleted."""
+    if os.path.exists("results/splits.json"):
+        load_splits("results/splits.json")
+    if config["splits"] and TRAIN:
+        try:
+            given_splits(config["splits"], [STUDIES[case].as_dict() for case in TRAIN], n_folds=len(NUMBERED_FOLDS))
+        except InputError as error:
+            sys.exit(f"config: splits: {error}")
 
 
 def files_of_model(models, model, folds):
@@ -259,6 +278,7 @@ BLOCKS = [".b2nd", "_seg.b2nd"]
 PREPROCESSED = [*BLOCKS, ".pkl"]
 TRAINED = [tracer for tracer in TRACERS if train_cases(tracer)]
 IMPORTED = load_models(config, STUDIES)
+check_splits()
 DISCRIMINATOR = ["tracer"] if len(TRAINED) > 1 else []
 DISCRIMINATOR_FOLDS = FOLDS if DISCRIMINATOR else []
 ENSEMBLES_USED = any(STUDIES[case].split != "train" and not is_imported(case) for case in CASES)

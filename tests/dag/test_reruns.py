@@ -249,6 +249,39 @@ def test_a_lost_checkpoint_is_trained_again_before_anything_is_predicted_with_it
     assert predicted == {"fdg-a-1.x--5fdd933492", "psma_c", "psma_t", "new"}
 
 
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("", "splits: results/splits.json: cannot be read"),
+        ('{"cases": {"fdg_b": "0"}}', "splits: results/splits.json: the fold of 'fdg_b' is '0', no number; delete it"),
+        ('{"cases": {"fdg_b": 0}}', "results/splits.json: train case fdg-a-1.x"),
+    ],
+)
+def test_broken_splits_are_a_line_and_delete_nothing(workflow, text, line):
+    splits = workflow.folder / "results" / "splits.json"
+    content, times = splits.read_bytes(), splits.stat()
+    before = sorted((workflow.folder / "results").rglob("*"))
+    splits.write_text(text)
+    done = workflow.run("all")
+    splits.write_bytes(content)
+    os.utime(splits, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert done.returncode == 1
+    assert line in done.stderr
+    assert "Traceback" not in done.stderr
+    assert sorted((workflow.folder / "results").rglob("*")) == before
+
+
+@pytest.mark.parametrize("text", ['[{"val": "fdg_b"}, {"val": []}]', "{", '[{"val": ["fdg_b"]}, {"val": []}]'])
+def test_broken_folds_of_a_user_are_a_line_before_anything_runs(workflow, text):
+    (workflow.folder / "own.json").write_text(text)
+    workflow.write(CONFIG + "splits: own.json\n", ROWS)
+    done = workflow.run("-n")
+    workflow.write(CONFIG, ROWS)
+    assert done.returncode == 1
+    [line] = [line for line in done.stderr.splitlines() if "own.json" in line]
+    assert line.startswith("config: splits: own.json: ")
+
+
 QUALITY = {"rank_findings", "require_sound_studies"}
 
 
