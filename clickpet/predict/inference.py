@@ -43,7 +43,7 @@ def member_folds(slug: str, split: str, folds: Sequence[int | str], case_folds: 
     fold = case_folds.get(slug)
     if fold is None:
         raise InputError(
-            f"training case {slug} is in no fold", where="splits.json", mend="remove the file and make it again"
+            f"training case {slug} is in no fold", where="splits.json", mend="draw the folds again, with this case"
         )
     if str(fold) not in [str(other) for other in folds]:
         raise InputError(
@@ -71,7 +71,7 @@ def _on_grid_of(pet: Image, path: str | Path) -> np.ndarray:
         raise InputError(
             f"is {grid_text(image.shape, image.affine)}, the PET is {grid_text(pet.shape, pet.affine)}",
             where=path,
-            mend="make both on one grid (rule import_case does)",
+            mend="resample it onto the grid of the PET",
         )
     return image.array
 

@@ -24,7 +24,7 @@ class QueuedJob:
     """A job that runs or waits.
 
     id : of SLURM;  state : PENDING, RUNNING, ...;  name : prefix and the id of the run of Snakemake that submitted
-    it;  elapsed, left : as SLURM writes times (days-hours:minutes:seconds);  nodes : where it runs, or "";  reason :
+    it;  elapsed, remaining : as SLURM writes times (days-hours:minutes:seconds);  nodes : where it runs, or "";  reason :
     why it waits, or "None";  folder : working folder;  rule : name of its rule or group;  wildcards : their values
     joined by "_", or "".
     """
@@ -33,7 +33,7 @@ class QueuedJob:
     state: str
     name: str
     elapsed: str
-    left: str
+    remaining: str
     nodes: str
     reason: str
     folder: str
