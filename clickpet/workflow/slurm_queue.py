@@ -24,9 +24,9 @@ class QueuedJob:
     """A job that runs or waits.
 
     id : of SLURM;  state : PENDING, RUNNING, ...;  name : prefix and the id of the run of Snakemake that submitted
-    it;  elapsed, remaining : as SLURM writes times (days-hours:minutes:seconds);  nodes : where it runs, or "";  reason :
-    why it waits, or "None";  folder : working folder;  rule : name of its rule or group;  wildcards : their values
-    joined by "_", or "".
+    it;  elapsed, remaining : as SLURM writes times (days-hours:minutes:seconds);  nodes : where it runs, or "";
+    reason : why it waits, or "None";  folder : working folder;  rule : name of its rule or group;  wildcards : their
+    values joined by "_", or "".
     """
 
     id: str

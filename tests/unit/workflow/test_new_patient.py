@@ -114,8 +114,7 @@ def runs(monkeypatch):
         getattr(run_workflow, "during", lambda folder: None)(folder)
 
     monkeypatch.setattr(new_patient, "run_workflow", run_workflow)
-    calls_and_hook = calls, run_workflow
-    return calls_and_hook
+    return calls, run_workflow
 
 
 def predict(scans, models, case="jane", **options):
