@@ -30,6 +30,7 @@ from clickpet.report.style import (
     TRACER_COLOURS,
     TRACER_MARKERS,
     figure_style,
+    legend_label,
     logarithmic,
     new_figure,
     tracer_name,
@@ -233,7 +234,7 @@ def _curves(runs: Sequence[Run], options: dict) -> list:
             for place, run in enumerate(run_over_clicks):
                 colour = GROUP_COLOURS[place % len(GROUP_COLOURS)]
                 band = curve_band(run.interactive, metric, **options)
-                label = f"{run.name} (n = {run.interactive['slug'].nunique()})"
+                label = legend_label(f"{run.name} (n = {run.interactive['slug'].nunique()})")
                 panel.plot(band.index, band["mean"], color=colour, marker="o", markersize=2.5, label=label)
                 panel.fill_between(band.index, band["low"], band["high"], color=colour, alpha=0.15, linewidth=0)
             panel.set_title(METRICS[metric][0])

@@ -82,6 +82,11 @@ def tracer_name(tracer: str) -> str:
     return TRACER_NAMES.get(tracer, str(tracer).upper())
 
 
+def legend_label(name: str) -> str:
+    """`name` as the label of a line: matplotlib leaves labels that start with an underscore out of legends."""
+    return f" {name}" if name.startswith("_") else name
+
+
 def logarithmic(panel, axis: str, *, linear_below: float | None = None) -> None:
     """Make an axis ("x" or "y") of a panel logarithmic with plain numbers; linear below a value where 0 must show."""
     scale = {"value": "log"} if linear_below is None else {"value": "symlog", "linthresh": linear_below}
