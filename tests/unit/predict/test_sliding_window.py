@@ -9,7 +9,6 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from clickpet.predict.mirroring import mirrorings
 from clickpet.predict.nnunet_sliding_window import _half_importance
 from clickpet.predict.sliding_window import (
     Tiling,
@@ -180,12 +179,6 @@ def test_slide_is_the_same_bit_for_bit():
         sliding_window_inference(NETWORKS, reader(image), tiles, mirror_axes=(0, 1, 2), batch=4) for _ in range(2)
     )
     assert first.lesion.tobytes() == second.lesion.tobytes()
-
-
-def test_mirrorings_are_every_combination_once():
-    assert mirrorings(()) == [()]
-    assert mirrorings((2, 1)) == [(), (1,), (2,), (1, 2)]
-    assert len(set(mirrorings((0, 1, 2)))) == 8
 
 
 def test_tiling_counts_its_tiles():

@@ -3,7 +3,6 @@
 import csv
 
 import numpy as np
-import pandas as pd
 import pytest
 from matplotlib.text import Text
 from report_jobs import FIGURES, write_report
@@ -11,9 +10,8 @@ from results_maker import make_results
 
 from clickpet.evaluate.agreement import sensitivity_by_volume
 from clickpet.evaluate.comparison import Run
-from clickpet.evaluate.latex import latex_table
 from clickpet.evaluate.run_results import read_lesion_tables
-from clickpet.evaluate.tables import read_table, write_table
+from clickpet.evaluate.tables import read_table
 from clickpet.report import figures
 from clickpet.report.case_figure import draw_case
 from clickpet.report.comparison_page import write_comparison
@@ -95,33 +93,3 @@ def test_legend_of_a_run_whose_name_starts_with_an_underscore(tmp_path):
     (plain,) = _curves([Run("b", *tables)], BOOTSTRAP)
     assert shown.size_px == plain.size_px
     assert shown.png != plain.png
-
-
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("$$", r"\$\$"), ("a_b", r"a\_b"), ("50%", r"50\%"), ("<&>", r"<\&>"), ("#1", r"\#1"),
-        ("\\x", r"\textbackslash{}x"), ("{a}^~", r"\{a\}\textasciicircum{}\textasciitilde{}"), ("a\nb", "a b"),
-        ("[x]", "{}[x]"), ("*", "{}*"), ("Zürich", "Zürich"),
-    ],
-)  # fmt: skip
-def test_latex_cells(name, expected):
-    table = pd.DataFrame({"level": [name], "dice_mean": [0.5], "dice_low": [0.4], "dice_high": [0.6]})
-    assert latex_table(table).splitlines()[4] == rf"{expected} & 0.50 [0.40, 0.60] \\"
-
-
-@pytest.mark.parametrize("suffix", ["tsv", "csv"])
-def test_tables_hold_no_formulas_and_no_control_characters(tmp_path, suffix):
-    names = ["=1+1", "+x", "-2", "@a", "'=b", "plain", "a\x1b[31mb", "\x00c", "-", "<b>", "$$"]
-    table = pd.DataFrame({"case": names, "centre": "=C1", "n": range(-5, 6), "dice": np.linspace(-1, 1, 11)})
-    write_table(tmp_path / f"t.{suffix}", table)
-    text = (tmp_path / f"t.{suffix}").read_text()
-    assert not any(ord(character) < 32 and character not in "\n\t" for character in text)
-    for line in text.splitlines()[1:]:
-        fields = next(csv.reader([line], delimiter="," if suffix == "csv" else "\t"))
-        assert fields[1] == "'=C1"
-        assert fields[0][:1] not in ("=", "+", "@") or len(fields[0]) == 1
-    again = read_table(tmp_path / f"t.{suffix}")
-    assert again["case"].tolist() == [*names[:6], "a [31mb", " c", *names[8:]]
-    assert again["n"].tolist() == list(range(-5, 6))  # negative numbers are numbers
-    assert again["dice"].tolist() == pytest.approx(table["dice"].tolist(), rel=1e-5)
