@@ -13,10 +13,10 @@ import numpy as np
 
 from clickpet.components import (
     LESION_CONNECTIVITY,
+    component_overlap,
     encode_mask,
     label_components,
     memory_axes,
-    overlap_voxels,
     sum_by_component,
 )
 from clickpet.errors import InputError
@@ -58,9 +58,9 @@ def score_masks(predicted: np.ndarray, truth: np.ndarray, *, voxel_volume_ml: fl
     encoded_truth = encode_mask(truth, encoded_prediction.axes)
     predicted_part, predicted_lesions = label_components(encoded_prediction, LESION_CONNECTIVITY)
     true_part, truth_lesions = label_components(encoded_truth, LESION_CONNECTIVITY)
-    shared = overlap_voxels(encoded_truth, encoded_prediction)
-    found = sum_by_component(shared, true_part, truth_lesions) > 0
-    right = sum_by_component(overlap_voxels(encoded_prediction, encoded_truth), predicted_part, predicted_lesions) > 0
+    shared = component_overlap(encoded_truth, true_part, truth_lesions, encoded_prediction)
+    found = shared > 0
+    right = component_overlap(encoded_prediction, predicted_part, predicted_lesions, encoded_truth) > 0
     missed_vox = int(sum_by_component(encoded_truth.length, true_part, truth_lesions)[~found].sum())
     false_vox = int(sum_by_component(encoded_prediction.length, predicted_part, predicted_lesions)[~right].sum())
     n_found, n_right = int(found.sum()), int(right.sum())
