@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from clickpet.digests import IMPORT
 from clickpet.errors import InputError
 from clickpet.files import replacing_folder, write_json
 from clickpet.models.settings import (
@@ -22,7 +23,7 @@ from clickpet.models.settings import (
 )
 
 #: What was imported, beside the model.
-REPORT = "import.json"
+REPORT = IMPORT
 _TRACER_FILES = (".pth", ".pt", ".ckpt")
 
 

@@ -66,12 +66,16 @@ def read_grids(path: str | Path) -> list[Grid]:
     path = Path(path)
     if not path.is_file():
         raise InputError("no such file", where=path, mend="give a table of PET grids")
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = csv.DictReader(file, delimiter="\t")
-        missing = [name for name in COLUMNS if name not in (rows.fieldnames or [])]
-        if missing:
-            raise InputError(f"has no column {', '.join(missing)}", where=path, mend=f"give {', '.join(COLUMNS)}")
-        grids = [_grid(row, f"{path}: row {number}") for number, row in enumerate(rows, start=2)]
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file, delimiter="\t")
+            columns, rows = reader.fieldnames or [], list(reader)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"is no table ({error})", where=path, mend="save it as tab-separated UTF-8") from error
+    missing = [name for name in COLUMNS if name not in columns]
+    if missing:
+        raise InputError(f"has no column {', '.join(missing)}", where=path, mend=f"give {', '.join(COLUMNS)}")
+    grids = [_grid(row, f"{path}: row {number}") for number, row in enumerate(rows, start=2)]
     if not grids:
         raise InputError("holds no study", where=path, mend="give a row for each study")
     return grids

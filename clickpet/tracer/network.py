@@ -14,6 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from clickpet.digests import check_recorded
 from clickpet.errors import InputError
 from clickpet.files import replacing
 
@@ -95,7 +96,8 @@ def save_discriminator(path: str | Path, weights: dict[str, torch.Tensor]) -> No
 def load_discriminator(path: str | Path) -> dict[str, torch.Tensor]:
     """Read a state dict of a TracerNet, own or released, without running any code that the file may hold.
 
-    Raises InputError if the file is missing, is not a plain state dict, or its names or shapes are others.
+    Raises InputError if the file is missing, is not a plain state dict, or its names, shapes or (where training or
+    import recorded them) values are others.
     """
     if not Path(path).is_file():
         raise InputError("no such file", where=path, mend="train the discriminator or import its weights")
@@ -114,6 +116,7 @@ def load_discriminator(path: str | Path) -> dict[str, torch.Tensor]:
             where=path,
             mend="give weights with conv1..conv6 and fc1..fc5",
         )
+    check_recorded(path, weights)
     return weights
 
 
