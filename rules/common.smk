@@ -75,6 +75,11 @@ def study(wildcards):
     return STUDIES[wildcards.case]
 
 
+def column(name):
+    """Input or params function: a column of the cohort table for a job's case."""
+    return lambda wildcards: getattr(study(wildcards), name)
+
+
 def slugs(*splits, tracer=None):
     """Cases of these splits (and of this tracer), in the table's order."""
     return [
@@ -116,9 +121,9 @@ def is_imported(case):
     return STUDIES[case].split == "predict" and IMPORTED is not None
 
 
-def models_of(case):
+def models_of(wildcards):
     """Folder of the models that segment a case."""
-    return config["predict"]["models"] if is_imported(case) else "results/models"
+    return config["predict"]["models"] if is_imported(wildcards.case) else "results/models"
 
 
 def heatmap_of(wildcards):
@@ -138,7 +143,7 @@ def networks(case, model):
     the graph of a thousand cases an eighth slower.
     """
     if is_imported(case):
-        return files_of_model(models_of(case), model, folds_for(case, model))
+        return files_of_model(config["predict"]["models"], model, folds_for(case, model))
     if STUDIES[case].split == "train":
         return [f"results/models/{model}/fold_{fold_of(case)}/training.json"]
     return [f"results/models/{model}/ensemble.json"]
@@ -212,9 +217,9 @@ def given_tracer(wildcards):
     return STUDIES[wildcards.case].tracer if STUDIES[wildcards.case].split == "predict" else ""
 
 
-def labels_of(case):
+def labels_of(wildcards):
     """What names a case in the tables."""
-    return {key: value for key, value in STUDIES[case].as_dict().items() if key not in FILES}
+    return {key: value for key, value in study(wildcards).as_dict().items() if key not in FILES}
 
 
 def splits_if_train(wildcards):

@@ -4,8 +4,8 @@
 rule import_case:
     """Bring CT and PET onto the PET's grid as HU and SUV."""
     input:
-        ct=lambda wildcards: study(wildcards).ct,
-        pet=lambda wildcards: study(wildcards).pet,
+        ct=column("ct"),
+        pet=column("pet"),
     output:
         ct="results/cases/{case}/ct.nii.gz",
         suv="results/cases/{case}/suv.nii.gz",
@@ -20,7 +20,7 @@ rule import_case:
         mem_mb=8000,
         runtime=30,
     params:
-        name=lambda wildcards: study(wildcards).case,
+        name=column("case"),
         suv_timing=config["ingest"]["suv_timing"],
         code=code("import_case"),
     script:
@@ -30,7 +30,7 @@ rule import_case:
 rule import_label:
     """Bring the expert's lesion mask onto the PET's grid and note what nnU-Net's fingerprint needs of the case."""
     input:
-        label=lambda wildcards: study(wildcards).label,
+        label=column("label"),
         ct="results/cases/{case}/ct.nii.gz",
         suv="results/cases/{case}/suv.nii.gz",
     output:
@@ -149,9 +149,9 @@ rule check_quality:
         mem_mb=6000,
         runtime=20,
     params:
-        case=lambda wildcards: study(wildcards).case,
+        case=column("case"),
         slug="{case}",
-        tracer=lambda wildcards: study(wildcards).tracer,
+        tracer=column("tracer"),
         thresholds=config["quality"],
         code=code("check_quality"),
     script:

@@ -15,13 +15,13 @@ from clickpet.clicks.heatmap import draw_heatmap
 from clickpet.config import ConfigError, resolve
 from clickpet.errors import InputError
 from clickpet.evaluate.lesion_table import measure_lesions, measure_study, over_mask
-from clickpet.images import voxel_volume_ml
 from clickpet.ingest.petct import PetCt
-from clickpet.models.settings import CHECKPOINTS, DISCRIMINATOR, ModelSettings, read_settings, shown_by
+from clickpet.models.settings import CHECKPOINTS, DISCRIMINATOR, ModelSettings, read_settings, trained_with
 from clickpet.postprocess.specks import drop_faint_specks
 from clickpet.predict.inference import Scan, predict_scan
-from clickpet.tracer.discriminator import find_tracer, load_discriminator
 from clickpet.tracer.mip import render_mip
+from clickpet.tracer.network import load_discriminator
+from clickpet.tracer.voting import find_tracer
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -111,8 +111,8 @@ def segment_patient(
     mask = drop_faint_specks(
         prediction.mask,
         study.suv,
+        affine=study.affine,
         **config["postprocess"],
-        voxel_volume_mm3=1000 * voxel_volume_ml(study.affine),
     )
     spread = prediction.disagreement
     if spread is None:
@@ -148,7 +148,7 @@ def _decide_tracer(study: PetCt, settings: ModelSettings, given: str, config: Ma
         return TracerDecision(settings.tracers[0], "only")
     if given:
         return TracerDecision(given, "given")
-    mip = settings.mip or shown_by(config)["mip"]
+    mip = settings.mip or trained_with(config)["mip"]
     picture = render_mip(
         study.suv, study.affine, spacing_out_mm=mip["spacing_mm"], size=mip["size"], compat=mip["compat"]
     )

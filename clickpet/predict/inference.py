@@ -1,4 +1,4 @@
-"""One case of the workflow from its files to its lesion mask: which folds, how deep, and what it cost."""
+"""Inference of one case of the workflow: member folds, mirroring, masks, times and memory."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def predict_scan(
         scan, heatmaps = read_inputs()
         ensemble = loading.result()
     load_s = time.perf_counter() - start
-    axes, expected_s = _depth_planner(ensemble, mirroring, voxel_limits, time_limit_s, calibration)
+    axes, expected_s = _mirroring_planner(ensemble, mirroring, voxel_limits, time_limit_s, calibration)
     for prediction in ensemble.predict_steps(scan.ct, scan.suv, heatmaps, scan.affine, mirror_axes=axes, **options):
         done = prediction.details
         workload = Workload(done["voxels"], done["tiles"], len(members))
@@ -150,7 +150,7 @@ def cost_text(details: dict) -> str:
     return work
 
 
-def _depth_planner(ensemble, mirroring, voxel_limits, time_limit_s, calibration):
+def _mirroring_planner(ensemble, mirroring, voxel_limits, time_limit_s, calibration):
     """Two functions: mirroring axes of a workload, and the seconds expected of a workload at a number of axes."""
     if mirroring not in ("voxels", "budget"):
         raise InputError(f"predict.mirroring is {mirroring!r}", mend="give 'voxels' or 'budget'")

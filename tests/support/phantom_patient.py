@@ -8,8 +8,8 @@ import torch
 from tiny_models import write_model
 
 from clickpet.models.settings import write_settings
-from clickpet.phantom.phantom import COHORT, Study, write_cohort
-from clickpet.tracer.discriminator import TracerNet, save_discriminator
+from clickpet.phantom.cohort import COHORT, Study, write_cohort
+from clickpet.tracer.network import TracerNet, save_discriminator
 
 #: Untypical on purpose, so that settings which are not followed show.
 HEATMAP = {"sigma_tumor": 2, "sigma_background": 4, "unit": "voxel", "suv_gate": 3.5, "peak": "unit"}
@@ -33,7 +33,7 @@ def write_models(folder: Path, *, folds: tuple[int, ...] = (0, 1), tracers: tupl
     """A folder of models: lesion models and discriminators with random weights, and their settings."""
     for seed, tracer in enumerate(tracers):
         write_model(folder / tracer, folds, seed=seed, spacing_zyx=(8.25, 6.5, 6.5), patch=(32, 32, 32))
-    members = {tracer: folds for tracer in tracers}
+    members = dict.fromkeys(tracers, folds)
     if len(tracers) > 1:
         members["tracer"] = folds
         for fold in folds:

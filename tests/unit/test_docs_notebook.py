@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from clickpet.phantom.phantom import COHORT
 from phantom_patient import new_patient, write_models, write_patient
 
 import clickpet
+from clickpet.phantom.cohort import COHORT
 
 PAGE = (Path(__file__).parents[2] / "docs" / "notebook.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
