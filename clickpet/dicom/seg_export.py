@@ -69,8 +69,8 @@ def write_seg(
     labels = _labels(mask)
     stored = stack.from_las(labels)[:, :, stack.nearest_even()].transpose(2, 1, 0)  # slices, rows, columns
     spacing_mm = round(float(np.linalg.norm(stack.affine[:3, 2])), 6)
-    sources = [geometry_header(series.files[index], spacing_mm) for index in stack.order]
     with disable_value_validation():
+        sources = [geometry_header(series.files[index], spacing_mm) for index in stack.order]
         segmentation = _segmentation(
             sources, stored, entropy=(identity, case), semiautomatic=semiautomatic, where=series.folder
         )
