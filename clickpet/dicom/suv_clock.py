@@ -294,9 +294,7 @@ def _compare_with_frames(series: SeriesHeader, start: Moment, frames: list[_Fram
     offsets = [gap_s(start, frame.start) for frame in frames if frame.reference_s]
     nearest = min(offsets, key=abs, default=0.0)
     if abs(nearest) > CLOCK_WARNING_S + max((frame.duration_s for frame in frames), default=0.0) / 2:
-        series.doubt(
-            f"{label('FrameReferenceTime')} tells a start {nearest:.0f} s off the one that was used, at least"
-        )
+        series.doubt(f"{label('FrameReferenceTime')} tells a start {nearest:.0f} s off the one that was used, at least")
 
 
 def _warn_of_one_clock(series: SeriesHeader) -> None:

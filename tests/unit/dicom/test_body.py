@@ -7,7 +7,6 @@ from clickpet.dicom.suv import suv_factor
 from clickpet.errors import InputError
 
 
-
 def dose(weight_kg):
     return {"PatientWeight": weight_kg, "RadionuclideTotalDose": 5e6 * weight_kg}
 

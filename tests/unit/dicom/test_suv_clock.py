@@ -1,4 +1,4 @@
-"""Clocks of PET series: the frame clock, mean moments of frames and time zones, against integrals and written-out sums."""
+"""Clocks of PET series: the frame clock, mean moments of frames and time zones, against integrals and sums."""
 
 import numpy as np
 import pytest
