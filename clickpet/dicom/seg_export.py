@@ -171,8 +171,3 @@ def _usable_pet(where: object) -> Iterator[None]:
             where=where,
             mend="use the NIfTI mask",
         ) from error
-
-
-def segment_values(mask: np.ndarray) -> Sequence[int]:
-    """Values above 0 in a mask, in the order of the segments that `write_seg` makes of them."""
-    return [int(value) for value in np.unique(mask) if value > 0]
