@@ -139,12 +139,17 @@ def suv_blocks(run: RunResults) -> list:
             [[source, rule, len(slugs)] for (source, rule), slugs in sorted(kinds.items())],
         )
     ]
-    warned = [(slug, text) for slug, audit in audits.items() for text in audit.get("warnings") or []]
+    warned = [
+        (slug, text)
+        for slug, record in run.cases.items()
+        for part in ("suv", "ct")
+        for text in (record.get(part) or {}).get("warnings") or []
+    ]
     if warned:
         blocks.append(
             Table(
                 "suv-warnings",
-                "Remarks of the SUV computation.",
+                "Remarks of the import: SUV, and CT against PET.",
                 [("Study", "text"), ("Remark", "text")],
                 [[run.names.get(slug, slug), text] for slug, text in warned],
             )
