@@ -22,7 +22,7 @@ from clickpet.files import replacing, write_text
 from clickpet.ingest.cohort_builder import Cohort, table_text
 from clickpet.ingest.study import VOLUME_SUFFIXES
 from clickpet.models.settings import read_settings
-from clickpet.slugs import make_slug
+from clickpet.slugs import make_slug, output_name
 
 #: The workflow lies beside the package in a checkout; the package alone (a wheel) has none.
 WORKFLOW = Path(__file__).resolve().parents[2]
@@ -190,7 +190,7 @@ def _reason(lines: list[str]) -> str:
 
 def _collect(case: Path, patient: NewPatient, out: Path, files: Mapping[str, str]) -> dict[str, Path]:
     """Copy the `files` of a case, and its mask, to `out` under its original name."""
-    name = patient.case.replace("/", "_").replace("\\", "_")
+    name = output_name(patient.case)
     found = {}
     for end, file in files.items():
         found[end] = out / f"{name}{end}"
