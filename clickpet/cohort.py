@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
 import unicodedata
 import warnings
@@ -14,7 +13,7 @@ from pathlib import Path
 
 from clickpet.errors import InputError
 from clickpet.fields import field_text, field_value
-from clickpet.slugs import make_slugs
+from clickpet.slugs import CONTROL_CHARACTERS, make_slugs
 
 TRACERS = ("fdg", "psma")
 SPLITS = ("train", "test", "predict")
@@ -27,7 +26,6 @@ MAX_TABLE_BYTES = 64 * 2**20
 #: Mistakes that a message lists.
 _LISTED = 8
 _IMAGE_SUFFIXES = (".nii", ".nii.gz", ".mha", ".mhd", ".nrrd")
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 @dataclass(frozen=True)
@@ -213,7 +211,7 @@ def _mistakes(row: dict[str, str], made_later: tuple[str, ...]) -> tuple[list[st
 def _field_mistakes(name: str, value: str) -> list[str]:
     if len(value) > MAX_FIELD_LENGTH:
         return [f"{name} has {len(value)} characters, at most {MAX_FIELD_LENGTH} are read"]
-    if _CONTROL.search(value):
+    if CONTROL_CHARACTERS.search(value):
         return [f"{name} {_cut(value)!r} holds a control character"]
     if len(value) > 1 and value[0] == value[-1] == '"':
         return [f"{name} {_cut(value)} is in quotes; save the table without them, they would be part of the name"]

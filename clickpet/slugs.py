@@ -17,6 +17,8 @@ _MARK = "--"
 _HASH_DIGITS = 10
 #: Longest name of an output file without its suffix; file systems take 255 bytes with it.
 MAX_FILE_NAME_BYTES = 200
+#: Control characters (C0, DEL, C1) and the line ends of Unicode.
+CONTROL_CHARACTERS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _SAFE = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?")
 _DEVICE_OF_WINDOWS = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?")
 
@@ -76,5 +78,9 @@ def output_name(case: str) -> str:
     A file cannot be called so if the name holds a slash, backslash or control character, begins with a dot, ends with
     a dot or has space around it, or is longer than MAX_FILE_NAME_BYTES.
     """
-    fits = case.isprintable() and not set("/\\") & set(case) and case == case.strip().rstrip(".").lstrip(".")
+    fits = (
+        not CONTROL_CHARACTERS.search(case)
+        and not set("/\\") & set(case)
+        and case == case.strip().rstrip(".").lstrip(".")
+    )
     return case if fits and case and len(os.fsencode(case)) <= MAX_FILE_NAME_BYTES else make_slug(case)
