@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from clickpet.cohort import one_spelling, patient_key
 from clickpet.errors import InputError
 from clickpet.files import read_json
 
@@ -23,6 +24,7 @@ def draw_splits(cases: Sequence[dict], *, n_folds: int, seed: int, kept: dict | 
     Returns {"seed", "folds": {fold: [patients]}, "cases": {slug: fold}}, sorted by name.
     Raises InputError if there are fewer patients than folds.
     """
+    cases = _with_one_spelling(cases)
     patients: dict[str, dict] = {}
     for case in cases:
         patient = patients.setdefault(case["patient"], {"tracers": set(), "lesions": False})
@@ -35,7 +37,13 @@ def draw_splits(cases: Sequence[dict], *, n_folds: int, seed: int, kept: dict | 
         )
     fold_of: dict[str, int] = {}
     if kept and kept["seed"] == seed and len(kept["folds"]) == n_folds:
-        fold_of = {name: int(fold) for fold, names in kept["folds"].items() for name in names if name in patients}
+        by_key = {patient_key(name): name for name in patients}
+        fold_of = {
+            by_key[patient_key(name)]: int(fold)
+            for fold, names in kept["folds"].items()
+            for name in names
+            if patient_key(name) in by_key
+        }
     group_of = {name: ("+".join(sorted(one["tracers"])), one["lesions"]) for name, one in patients.items()}
     in_group, in_all = Counter((group_of[name], fold) for name, fold in fold_of.items()), Counter(fold_of.values())
     for name in sorted(patients, key=lambda name: _draw(seed, name)):
@@ -61,6 +69,7 @@ def given_splits(path: str | Path, cases: Sequence[dict], *, n_folds: int) -> di
     Raises InputError if the file is broken, folds are missing, a case has no fold or several or is left out of a
     fold's training, or a patient is in several folds.
     """
+    cases = _with_one_spelling(cases)
     folds = [_names(fold, number, path) for number, fold in enumerate(_folds(path))]
     if len(folds) != n_folds:
         raise InputError(f"has {len(folds)} folds, the config {n_folds}", where=path, mend="set the config key folds")
@@ -151,6 +160,12 @@ def read_splits(path: str | Path) -> dict:
 
 def _is_list_of_names(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(name, str) for name in value)
+
+
+def _with_one_spelling(cases: Sequence[dict]) -> list[dict]:
+    """The cases with each patient in one spelling, so that "p1" and "P1 " stay in one fold."""
+    spelling = one_spelling(case["patient"] for case in cases)
+    return [{**case, "patient": spelling[case["patient"]]} for case in cases]
 
 
 def _as_splits(cases: Sequence[dict], fold_of: dict[str, int], n_folds: int, seed: int | None) -> dict:

@@ -10,8 +10,10 @@ import pytest
 import yaml
 from phantom_patient import HEATMAP, new_patient, write_models, write_patient
 
-from clickpet.clicks.clicks import Clicks, read_clicks
 from clickpet.clicks.heatmap import draw_heatmap
+from clickpet.clicks.heatmap_options import HeatmapOptions
+from clickpet.clicks.model import Clicks
+from clickpet.clicks.reading import read_clicks
 from clickpet.errors import InputError
 from clickpet.evaluate.run_results import read_table
 from clickpet.images import read_image, write_image
@@ -136,7 +138,7 @@ def test_heatmaps_are_drawn_as_the_models_know_them_whatever_the_config_says(fol
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found = segment_patient(study, clicks, models=folder / "models", tracer="fdg", config=config)
-    np.testing.assert_array_equal(found.heatmap, draw_heatmap(study.suv, clicks, **HEATMAP))
+    np.testing.assert_array_equal(found.heatmap, draw_heatmap(study.suv, clicks, HeatmapOptions(**HEATMAP)))
 
 
 def test_clicks_change_the_mask(folder, study, clicks):
