@@ -130,6 +130,17 @@ def resencl_plans(fingerprint: dict, dataset: dict, *, tracer: str, spacing: Seq
     return plans
 
 
+def with_normalisation(plans: dict, constants: dict[str, dict]) -> dict:
+    """Plans that normalise the channels of `constants` ({"0": {"mean": ...}}) by these instead of the cohort's own."""
+    return {
+        **plans,
+        "foreground_intensity_properties_per_channel": {
+            **plans["foreground_intensity_properties_per_channel"],
+            **constants,
+        },
+    }
+
+
 @dataclass(frozen=True)
 class Topology:
     """The network's size; None is nnU-Net's ResEncL.

@@ -22,6 +22,8 @@ PLUMBING = {
     "clickpet.files": "whole or not at all; the formats are those of the standard library",
     "clickpet.digests": "tells networks apart, computes nothing with them",
     "clickpet.train.ownership": "which of two processes goes on",
+    "clickpet.train.child_processes": "when a worker process ends",
+    "clickpet.train.compilation": "whether this machine can compile; the arithmetic is the same up to rounding",
 }
 
 
