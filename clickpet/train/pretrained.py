@@ -120,8 +120,12 @@ def _require_taken(network: nn.Module, used: set[str], *, where: object, lesion_
         raise InputError("no tensor of this checkpoint fits the network", where=where, mend=mend)
     for prefix, what in ((_STEM, "the first layers (the stem)"), (_LESION_HEAD, "the lesion head")):
         wanted = prefix == _STEM or lesion_head
-        has = any(_plain_name(name).startswith(prefix) for name, _ in network.named_parameters())
-        if wanted and has and not any(name.startswith(prefix) for name in used):
+        kernels = {
+            _plain_name(name)
+            for name, parameter in network.named_parameters()
+            if _plain_name(name).startswith(prefix) and parameter.ndim > 1
+        }
+        if wanted and kernels and not kernels & used:
             raise InputError(f"no tensor of this checkpoint fits {what} of the network", where=where, mend=mend)
 
 
@@ -133,7 +137,7 @@ def _plain_name(name: str) -> str:
 
 def _fewer_channels(source: torch.Tensor, parameter: torch.Tensor) -> bool:
     return (
-        source.ndim == parameter.ndim
+        source.ndim == parameter.ndim > 1
         and source.shape[1] < parameter.shape[1]
         and source.shape[:1] + source.shape[2:] == parameter.shape[:1] + parameter.shape[2:]
     )
