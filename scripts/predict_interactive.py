@@ -7,6 +7,7 @@ def main(job):
     with logged(job.log[0], job.threads, gpus=job.resources.get("gpu", 1)):
         from clickpet.clicks.clicks import read_clicks
         from clickpet.clicks.heatmap import heatmap_steps
+        from clickpet.devices import choose_device
         from clickpet.files import read_json
         from clickpet.images import spacing_mm
         from clickpet.predict.inference import member_folds, predict_scan, read_scan, write_masks
@@ -26,6 +27,7 @@ def main(job):
             f"{job.params.models_folder}/{tracer}",
             member_folds(job.params.slug, job.params.split, job.params.folds[tracer], case_folds),
             **job.params.predict,
+            device=choose_device(job.resources.get("gpu")),
             calibration=read_json(calibration)[tracer] if calibration else None,
         )
         write_masks(job.output.masks, predictions)

@@ -12,13 +12,16 @@ from clickpet.errors import InputError
 def machine(monkeypatch, tmp_path):
     """torch and driver of a made-up machine."""
 
-    def make(*, gpus=0, built="12.8", driver="550.54", init_error=None, compute_error=None, **environment):
+    def make(
+        *, gpus=0, built="12.8", driver="550.54", library=True, init_error=None, compute_error=None, **environment
+    ):
         for name in (*devices.CONTAINERS, "CUDA_VISIBLE_DEVICES"):
             monkeypatch.delenv(name, raising=False)
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
         monkeypatch.setattr(devices, "DOCKER", tmp_path / "no")
         monkeypatch.setattr(devices, "driver_version", lambda: f"driver {driver}" if driver else None)
+        monkeypatch.setattr(devices, "has_driver_library", lambda: library)
         monkeypatch.setattr(torch.version, "cuda", built)
         monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
         monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
@@ -67,14 +70,15 @@ def test_the_cpu_where_no_gpu_is_there_or_none_is_asked_for(machine, capsys, gpu
     ("options", "says"),
     [
         ({"built": None}, ["driver 550.54", "built without CUDA", "install torch's CUDA build"]),
-        ({"driver": None}, ["no NVIDIA driver", "built for CUDA 12.8", "run on a node with a GPU"]),
-        ({"driver": None, "APPTAINER_CONTAINER": "/a.sif"}, ["give the container", "--nv"]),
-        ({"driver": None, "SINGULARITY_CONTAINER": "/a.sif"}, ["give the container", "--nv"]),
+        ({"driver": None, "library": False}, ["no NVIDIA driver", "built for CUDA 12.8", "run on a node with a GPU"]),
+        ({"library": False, "APPTAINER_CONTAINER": "/a.sif"}, ["driver 550.54", "give the container", "--nv"]),
+        ({"library": False, "SINGULARITY_CONTAINER": "/a.sif"}, ["give the container", "--nv"]),
         (
             {"driver": "470.1", "init_error": "The NVIDIA driver on your system is too old"},
             ["driver 470.1", "driver on your system is too old", "update the driver"],
         ),
-        ({"CUDA_VISIBLE_DEVICES": ""}, ["CUDA_VISIBLE_DEVICES is ''"]),
+        ({"CUDA_VISIBLE_DEVICES": ""}, ["CUDA_VISIBLE_DEVICES is ''", "unset CUDA_VISIBLE_DEVICES"]),
+        ({"init_error": "No CUDA GPUs are available"}, ["No CUDA GPUs are available", "ask the scheduler for a GPU"]),
     ],
 )
 @pytest.mark.parametrize("asked", [1, 2])
