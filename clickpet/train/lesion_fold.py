@@ -16,9 +16,10 @@ from pathlib import Path
 from clickpet.devices import try_gpu
 from clickpet.errors import InputError
 from clickpet.files import replacing
+from clickpet.nnunet.plans import CONFIGURATION
 from clickpet.train.checkpoints import FINAL, LATEST, PREVIOUS, read_newest
 from clickpet.train.ownership import OwnershipToken
-from clickpet.train.properties import read_properties
+from clickpet.train.properties import data_digest
 
 #: Options that do not change what is learned.
 _WITHOUT_EFFECT = ("save_every",)
@@ -52,11 +53,6 @@ def fold_cases(splits: dict, cases: Sequence[str], fold: str) -> tuple[list[str]
             f"fold {fold} leaves no case to train on", mend="use fewer folds or add patients of this tracer"
         )
     return training, held_out or training
-
-
-def data_digest(properties: str | Path) -> str:
-    """Digest of a preprocessed case's data, which its properties (.pkl) carry."""
-    return read_properties(properties)["digest"]
 
 
 def data_digests(preprocessed: str | Path, case_split: tuple[list[str], list[str]]) -> dict[str, str]:
@@ -129,7 +125,7 @@ def train_lesion_fold(
     from clickpet.train.resumable import OWN_CURVES, TimeBudgetReachedError
 
     begun_s = time.time()
-    batch_size = plans["configurations"]["3d_fullres"]["batch_size"]
+    batch_size = plans["configurations"][CONFIGURATION]["batch_size"]
     if processes > batch_size:
         raise InputError(
             f"{processes} GPUs cannot share batches of {batch_size}",
@@ -141,7 +137,7 @@ def train_lesion_fold(
     folder = workspace / key
     folder.mkdir(parents=True, exist_ok=True)
     plans = deepcopy(plans)
-    plans["configurations"]["3d_fullres"]["clickpet"] = asdict(options)
+    plans["configurations"][CONFIGURATION]["clickpet"] = asdict(options)
     owner = OwnershipToken(folder)
     shutil.copyfile(fingerprint, folder / "dataset_fingerprint.json")
     for half in folder.rglob(".*.pth"):  # of a killed process, which was writing a checkpoint
@@ -150,7 +146,7 @@ def train_lesion_fold(
     if pretrained is not None:
         print(f"warning: {NOT_OUT_OF_FOLD}", flush=True)
     if finished is None:
-        training = _Training(
+        training = TrainingJob(
             plans=plans,
             dataset=dataset,
             fold=fold,
@@ -193,7 +189,7 @@ def train_lesion_fold(
 
 
 @dataclass(frozen=True)
-class _Training:
+class TrainingJob:
     """What a process must know to train; arguments of `train_lesion_fold`, and `folder`: workspace / key."""
 
     plans: dict
@@ -207,7 +203,7 @@ class _Training:
     deadline_s: float | None
     device: str
     workers: int
-    owner: OwnershipToken
+    owner: OwnershipToken | None
     augment_on_device: bool
 
 
@@ -217,8 +213,16 @@ def _finished(folder: Path) -> tuple[Path, dict] | None:
     return None if final is None else read_newest(final.parent, FINAL)
 
 
-def _train(training: _Training) -> None:
+def _train(training: TrainingJob) -> None:
     """Train to the end, in one process or as one of several."""
+    trainer = make_trainer(training)
+    trainer.initialize()
+    trainer.resume()
+    trainer.run_training()
+
+
+def make_trainer(training: TrainingJob):
+    """The trainer of a job, before `initialize`; sets nnU-Net's environment variables."""
     import torch
 
     from clickpet.train.resumable import ResumableTrainer
@@ -230,7 +234,7 @@ def _train(training: _Training) -> None:
         torch.use_deterministic_algorithms(True)
     plans = {**training.plans, "continue_training": False}
     fold = training.fold if training.fold == "all" else int(training.fold)
-    trainer = ResumableTrainer(plans, "3d_fullres", fold, training.dataset, torch.device(training.device))
+    trainer = ResumableTrainer(plans, CONFIGURATION, fold, training.dataset, torch.device(training.device))
     trainer.preprocessed_dataset_folder_base = training.folder
     trainer.preprocessed_dataset_folder = training.preprocessed
     trainer.case_split = training.case_split
@@ -240,12 +244,10 @@ def _train(training: _Training) -> None:
     trainer.owner = training.owner
     trainer.workers = training.workers
     trainer.augment_on_device = training.augment_on_device
-    trainer.initialize()
-    trainer.resume()
-    trainer.run_training()
+    return trainer
 
 
-def _train_together(training: _Training, processes: int) -> None:
+def _train_together(training: TrainingJob, processes: int) -> None:
     """Train in several processes; if one fails all end, and its error is raised here."""
     import torch
 
@@ -255,7 +257,7 @@ def _train_together(training: _Training, processes: int) -> None:
         torch.multiprocessing.spawn(_train_as, (training, processes, f"{folder}/meet"), nprocs=processes)
 
 
-def _train_as(rank: int, training: _Training, processes: int, meeting_point: str) -> None:
+def _train_as(rank: int, training: TrainingJob, processes: int, meeting_point: str) -> None:
     """One of several processes; returns without a final checkpoint when the time is used up."""
     from torch import distributed
 

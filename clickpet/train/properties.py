@@ -37,3 +37,8 @@ def read_properties(path: str | Path) -> dict:
         raise InputError(
             f"cannot be read as properties of a case ({error})", where=path, mend="delete it: it is made again"
         ) from error
+
+
+def data_digest(path: str | Path) -> str:
+    """Digest of a preprocessed case's data, which its properties carry."""
+    return read_properties(path)["digest"]

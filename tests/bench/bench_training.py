@@ -28,7 +28,7 @@ def rows() -> Iterator[dict]:
     with tempfile.TemporaryDirectory() as folder:
         store_study(Path(folder))
         stock, ours, augment = loaders(folder)
-        stock_s, drawn = cpu_seconds(lambda: next(stock))
+        stock_s, _ = cpu_seconds(lambda: next(stock))
         ours_s, batches = cpu_seconds(lambda: next(ours))
         device_s, _ = cpu_seconds(lambda: augment(batches[-1]), batches=2)
     voxels = np.mean([image[0].numel() for batch in batches for image in batch["data"]]) / np.prod(PATCH)

@@ -83,7 +83,7 @@ def test_the_only_named_stem_is_taken(tmp_path, pattern):
 def test_one_of_several_stems_is_taken_by_name(tmp_path, pattern):
     given, ours = weights(), network()
     checkpoint = save(tmp_path / "w.pth", several_stems(given, pattern, ["ct", "221", "mr"]))
-    with pytest.raises(InputError, match="has the stems 221, ct, mr; name one as train.pretrained_stem"):
+    with pytest.raises(InputError, match=r"has the stems 221, ct, mr; name one as train\.pretrained_stem"):
         start_from(network(), checkpoint)
     with pytest.raises(InputError, match="has no stem 'pet', only 221, ct, mr"):
         start_from(network(), checkpoint, stem="pet")
