@@ -42,12 +42,14 @@ def check_training(
     workers: int = 0,
     steps: int = STEPS,
     augment_on_device: bool = True,
+    preprocessed: str | Path | None = None,
 ) -> dict:
     """Train some steps and predict one tile as the workflow will, and measure it.
 
     patch_size, batch_size (of one device), organ_classes, topology : as `clickpet.nnunet.plans.network_plans` takes
     them;  spacing : (z, y, x) in mm, None: that of most autoPET studies;  workers, augment_on_device : as for
-    `clickpet.train.lesion_fold.train_lesion_fold`;  steps : timed ones, after one that compiles.
+    `clickpet.train.lesion_fold.train_lesion_fold`;  steps : timed ones, after one that compiles;  preprocessed : folder
+    of a study by `store_study`, None makes one.
 
     Returns what was asked for and "fits"; where it does "parameters", "compiled", "first_step_s" (compilation and
     choice of convolutions in it), "step_s" and "data_wait_s" (means; data on a disk may take longer to read than the
@@ -69,7 +71,9 @@ def check_training(
     }
     try:
         with tempfile.TemporaryDirectory() as folder:
-            job = _job(Path(folder), plans, options or TrainingOptions(), device, workers, augment_on_device)
+            study = store_study(Path(folder, "preprocessed"), patch_size) if preprocessed is None else preprocessed
+            options = options or TrainingOptions()
+            job = _job(Path(folder), plans, options, study, device, workers, augment_on_device)
             record |= {"fits": True, **_measure(job, steps)}
     except torch.OutOfMemoryError as error:
         record |= {"fits": False, "reason": " ".join(str(error).split())[:300]}
@@ -106,13 +110,17 @@ def summary(record: dict) -> str:
 
 
 def _job(
-    folder: Path, plans: dict, options: TrainingOptions, device: str, workers: int, augment_on_device: bool
+    folder: Path,
+    plans: dict,
+    options: TrainingOptions,
+    preprocessed: str | Path,
+    device: str,
+    workers: int,
+    augment_on_device: bool,
 ) -> TrainingJob:
-    """A training of one made-up study in `folder`."""
+    """A training of one made-up study, which keeps its files in `folder`."""
     plans = deepcopy(plans)
     plans["configurations"][CONFIGURATION]["clickpet"] = asdict(options)
-    preprocessed = folder / "preprocessed"
-    _store_study(preprocessed, plans["configurations"][CONFIGURATION]["patch_size"])
     write_json(folder / "dataset_fingerprint.json", {})
     return TrainingJob(
         plans=plans,
@@ -131,8 +139,8 @@ def _job(
     )
 
 
-def _store_study(folder: Path, patch_size: Sequence[int]) -> None:
-    """A preprocessed study of noise, with a lesion in the middle and three organs."""
+def store_study(folder: Path, patch_size: Sequence[int]) -> Path:
+    """Store a preprocessed study of noise, with a lesion in the middle and three organs; returns `folder`."""
     shape = tuple(round(STUDY_PER_PATCH * length) for length in patch_size)
     rng = np.random.default_rng(0)
     data = rng.standard_normal((3, *shape), np.float32)
@@ -147,6 +155,7 @@ def _store_study(folder: Path, patch_size: Sequence[int]) -> None:
         {name: folder / file for name, file in files.items()}, data, labels, {"class_locations": locations},
         patch_size=patch_size,
     )  # fmt: skip
+    return folder
 
 
 def _measure(job: TrainingJob, steps: int) -> dict:
