@@ -23,7 +23,7 @@ def new_patient() -> Study:
 
 
 def write_patient(root: Path, patient: Study | None = None) -> dict[str, Path]:
-    """Write a patient's files below `root`/results/phantom; returns {"ct", "pet", ...: path} of those that are there."""
+    """Write a patient's files below `root`/results/phantom; returns {"ct", "pet", ...: path} of those there are."""
     patient = patient or new_patient()
     write_cohort(seed=20, studies=(patient,), root=root)
     return {name: root / file for name, file in patient.files.items() if file}
@@ -33,7 +33,7 @@ def write_models(folder: Path, *, folds: tuple[int, ...] = (0, 1), tracers: tupl
     """A folder of models: lesion models and discriminators with random weights, and their settings."""
     for seed, tracer in enumerate(tracers):
         write_model(folder / tracer, folds, seed=seed, spacing_zyx=(8.25, 6.5, 6.5), patch=(32, 32, 32))
-    members = {tracer: folds for tracer in tracers}
+    members = dict.fromkeys(tracers, folds)
     if len(tracers) > 1:
         members["tracer"] = folds
         for fold in folds:

@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 from phantom_patient import HEATMAP, new_patient, write_models, write_patient
 
 from clickpet.clicks.clicks import Clicks, read_clicks
@@ -163,11 +162,16 @@ def test_what_makes_no_sense_is_one_line(folder, study, changed, message):
     assert "\n" not in str(error.value)
 
 
-def test_a_config_from_a_file_may_name_its_cohort(folder, study, tmp_path):
+def test_a_config_may_be_a_file_of_keys(folder, study, tmp_path):
     (tmp_path / "mine.yaml").write_text("cohort: my.tsv\npredict: {tile_step: 1, voxel_limits: [1, 2, 3]}\n")
-    config = yaml.safe_load((tmp_path / "mine.yaml").read_text())
-    found = segment_patient(study, models=folder / "models", tracer="fdg", config=config)
-    assert found.details["mirror_axes"] == []
+    options = {"models": folder / "models", "tracer": "fdg"}
+    found = [segment_patient(study, config=config, **options) for config in (tmp_path / "mine.yaml", QUICK)]
+    assert found[0].details["mirror_axes"] == []
+    assert found[0].details["tiles"] == found[1].details["tiles"]
+    np.testing.assert_array_equal(found[0].mask, found[1].mask)
+    (tmp_path / "mine.yaml").write_text("[")
+    with pytest.raises(InputError, match=r"mine\.yaml: cannot be read"):
+        segment_patient(study, config=str(tmp_path / "mine.yaml"), **options)
 
 
 def test_models_of_two_tracers_without_a_discriminator_need_to_be_told(tmp_path, study):
