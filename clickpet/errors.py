@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 
 class InputError(ValueError):
     """Something the user gave cannot be used.
@@ -15,3 +18,41 @@ class InputError(ValueError):
         if mend:
             message += f"; {mend}"
         super().__init__(" ".join(message.split("\n")))
+
+
+_FULL = "free space there, or choose another disk"
+_CLOSED = "choose a path that you may read and write"
+_MENDS = {
+    errno.ENOENT: "correct the path",
+    errno.ENOTDIR: "correct the path",
+    errno.EISDIR: "give a file, not a folder",
+    errno.EEXIST: "choose another path",
+    errno.ENAMETOOLONG: "give a shorter name",
+    errno.EACCES: _CLOSED,
+    errno.EPERM: _CLOSED,
+    errno.EROFS: _CLOSED,
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+}
+#: Longest path that an error shows whole.
+_PATH_LENGTH = 160
+
+
+def from_os_error(error: OSError) -> InputError:
+    """What the operating system refused (no such file, not permitted, disk full, ...) as an InputError with its path.
+
+    error : of any kind; without a number (as `shutil.Error`, or raised by a library) its text is taken as it is.
+    """
+    filename = error.filename if error.filename2 is None else error.filename2  # where a file was to be moved to
+    where = None if filename is None else _as_text(filename)
+    if where and len(where) > _PATH_LENGTH:
+        where = f"{where[:_PATH_LENGTH]}..."
+    if error.errno is None:
+        return InputError(f"{type(error).__name__}: {str(error)[: 2 * _PATH_LENGTH]}", where=where)
+    what = error.strerror or os.strerror(error.errno)
+    return InputError(f"{what[:1].lower()}{what[1:]}", where=where, mend=_MENDS.get(error.errno))
+
+
+def _as_text(filename: object) -> str:
+    """A file's name in an OSError: text, bytes, a path or a file descriptor."""
+    return f"file descriptor {filename}" if isinstance(filename, int) else os.fsdecode(filename)

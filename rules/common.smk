@@ -10,7 +10,7 @@ from clickpet.cohort import FILES, TRACERS, read_cohort
 from clickpet.config import ConfigError, resolve
 from clickpet.errors import InputError
 from clickpet.files import content_hash, read_json
-from clickpet.models.settings import CHECKPOINTS, read_settings, shown_by
+from clickpet.models.settings import CHECKPOINTS, read_settings, trained_with
 from clickpet.workflow.code_key import code_key
 from clickpet.workflow.slurm_queue import refuse_orphans
 from clickpet.workflow.training_state import NOT_KNOWN, training_state
@@ -252,7 +252,7 @@ TRAINING_OPTIONS = (
 TRAINING_METHOD = method("clickpet.train.trainer.ClickPetTrainer", "clickpet.nnunet.network")
 INTERACTIVE = config["report"]["interactive"]
 CLICK_STEPS = config["evaluate"]["click_steps"]
-MIP_OPTIONS = shown_by(config)["mip"]
+MIP_OPTIONS = trained_with(config)["mip"]
 PREDICT_OPTIONS = {key: value for key, value in config["predict"].items() if key not in ("models", "save_disagreement")}
 DISAGREEMENT_MAP = {"map": "results/cases/{case}/disagreement.nii.gz"} if config["predict"]["save_disagreement"] else {}
 BLOCKS = [".b2nd", "_seg.b2nd"]

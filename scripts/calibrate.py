@@ -8,14 +8,14 @@ def main(job):
         from pathlib import Path
 
         from clickpet.files import write_json, write_text
-        from clickpet.predict.calibrate import calibrate, table
+        from clickpet.predict.calibrate import calibrate, calibration_table
         from clickpet.predict.inference import best_device
 
         folders = [Path(path).parent for path in job.input.plans]
         measured = {folder.name: calibrate(folder, device=best_device()) for folder in folders}
         write_json(job.output.calibration, measured)
-        write_text(job.output.table, table(measured))
-        print(table(measured))
+        write_text(job.output.table, calibration_table(measured))
+        print(calibration_table(measured))
 
 
 if "snakemake" in globals():

@@ -10,13 +10,13 @@ def main(job):
         from clickpet.files import read_json, write_json
         from clickpet.train.lesion_fold import fold_cases, publish, train_lesion_fold
         from clickpet.train.options import TrainingOptions
-        from clickpet.workflow.local_copy import near
+        from clickpet.workflow.local_copy import local_copy
 
         tracer, fold = job.wildcards.tracer, job.wildcards.fold
         on_gpu = torch.cuda.is_available()
         budget_min = job.resources.get("time_budget_min")
         scratch = job.resources.tmpdir if job.resources.get("local_copy") else None
-        with near(f"results/nnunet/{tracer}", job.params.cases, scratch) as preprocessed:
+        with local_copy(f"results/nnunet/{tracer}", job.params.cases, scratch) as preprocessed:
             checkpoint, record = train_lesion_fold(
                 plans=read_json(job.input.plans),
                 dataset=read_json(job.input.dataset),

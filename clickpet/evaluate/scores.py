@@ -1,7 +1,7 @@
-"""A lesion mask against the truth, by the official definitions of autoPET III and IV. Paper, section 3.
+"""Scores of a lesion mask against the truth: Dice, FPV, FNV and lesion detection. Paper, section 3.
 
-Components are 18-connected. FPV is the volume of the predicted components that touch no true voxel,
-FNV that of the true components that touch no predicted voxel.
+By the official definitions of autoPET III and IV. Components are 18-connected. FPV is the volume of the predicted
+components that touch no true voxel, FNV that of the true components that touch no predicted voxel.
 """
 
 from __future__ import annotations
@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clickpet.components import LESION_CONNECTIVITY, find_runs, join_runs, memory_axes, sum_runs, voxels_shared
+from clickpet.components import (
+    LESION_CONNECTIVITY,
+    encode_mask,
+    label_components,
+    memory_axes,
+    overlap_voxels,
+    sum_by_component,
+)
 from clickpet.errors import InputError
 from clickpet.evaluate.lesion_table import measure_lesions, measure_study
 from clickpet.images import Image, grid_text, same_grid, voxel_volume_ml
@@ -19,11 +26,6 @@ from clickpet.images import Image, grid_text, same_grid, voxel_volume_ml
 if TYPE_CHECKING:
     import pandas as pd
 
-#: What `score_masks` returns, in this order.
-SCORES = (
-    "dice", "fpv_ml", "fnv_ml", "truth_lesions", "predicted_lesions", "found_lesions", "false_lesions", "sensitivity",
-    "precision", "f1", "truth_volume_ml", "prediction_volume_ml",
-)  # fmt: skip
 _NAN = float("nan")
 
 
@@ -32,7 +34,7 @@ def score_masks(predicted: np.ndarray, truth: np.ndarray, *, voxel_volume_ml: fl
 
     predicted, truth : (x, y, z), bool or any number, non-zero is lesion;  voxel_volume_ml : ml.
 
-    Returns, in the order of SCORES:
+    Returns, in this order:
 
     dice                  2 |P and T| / (|P| + |T|) over voxels
     fpv_ml, fnv_ml        official false positive and false negative volume
@@ -52,20 +54,20 @@ def score_masks(predicted: np.ndarray, truth: np.ndarray, *, voxel_volume_ml: fl
         raise InputError(
             f"prediction {predicted.shape} and truth {truth.shape} differ in shape", mend="bring both to one grid"
         )
-    predicted_runs = find_runs(predicted, memory_axes(predicted))
-    true_runs = find_runs(truth, predicted_runs.axes)
-    predicted_part, predicted_lesions = join_runs(predicted_runs, LESION_CONNECTIVITY)
-    true_part, truth_lesions = join_runs(true_runs, LESION_CONNECTIVITY)
-    shared = voxels_shared(true_runs, predicted_runs)
-    found = sum_runs(shared, true_part, truth_lesions) > 0
-    right = sum_runs(voxels_shared(predicted_runs, true_runs), predicted_part, predicted_lesions) > 0
-    missed_vox = int(sum_runs(true_runs.length, true_part, truth_lesions)[~found].sum())
-    false_vox = int(sum_runs(predicted_runs.length, predicted_part, predicted_lesions)[~right].sum())
+    encoded_prediction = encode_mask(predicted, memory_axes(predicted))
+    encoded_truth = encode_mask(truth, encoded_prediction.axes)
+    predicted_part, predicted_lesions = label_components(encoded_prediction, LESION_CONNECTIVITY)
+    true_part, truth_lesions = label_components(encoded_truth, LESION_CONNECTIVITY)
+    shared = overlap_voxels(encoded_truth, encoded_prediction)
+    found = sum_by_component(shared, true_part, truth_lesions) > 0
+    right = sum_by_component(overlap_voxels(encoded_prediction, encoded_truth), predicted_part, predicted_lesions) > 0
+    missed_vox = int(sum_by_component(encoded_truth.length, true_part, truth_lesions)[~found].sum())
+    false_vox = int(sum_by_component(encoded_prediction.length, predicted_part, predicted_lesions)[~right].sum())
     n_found, n_right = int(found.sum()), int(right.sum())
     none_true = truth_lesions == 0
     sensitivity = _NAN if none_true else n_found / truth_lesions
     precision = _NAN if predicted_lesions == 0 else n_right / predicted_lesions
-    voxels = predicted_runs.voxels + true_runs.voxels
+    voxels = encoded_prediction.voxels + encoded_truth.voxels
     return {
         "dice": _NAN if none_true else 2 * int(shared.sum()) / voxels,
         "fpv_ml": false_vox * voxel_volume_ml,
@@ -77,8 +79,8 @@ def score_masks(predicted: np.ndarray, truth: np.ndarray, *, voxel_volume_ml: fl
         "sensitivity": sensitivity,
         "precision": precision,
         "f1": _f1(sensitivity, precision),
-        "truth_volume_ml": true_runs.voxels * voxel_volume_ml,
-        "prediction_volume_ml": predicted_runs.voxels * voxel_volume_ml,
+        "truth_volume_ml": encoded_truth.voxels * voxel_volume_ml,
+        "prediction_volume_ml": encoded_prediction.voxels * voxel_volume_ml,
     }
 
 

@@ -67,7 +67,11 @@ def load_ct(path: str | Path, pet: Image) -> tuple[np.ndarray, dict]:
     Returns the array and a record of the CT's own grid.
     """
     image = read_ct(path)
-    record = {"grid": grid_text(image.shape, image.affine), "resampled": False}
+    record = {
+        "grid": grid_text(image.shape, image.affine),
+        "resampled": False,
+        "warnings": _belonging(pet, image, path),
+    }
     if same_grid(image.shape, image.affine, pet.shape, pet.affine):
         return image.array, record
     record["resampled"] = True
@@ -77,11 +81,20 @@ def load_ct(path: str | Path, pet: Image) -> tuple[np.ndarray, dict]:
     return ct, record
 
 
+def _belonging(pet: Image, ct: Image, path: str | Path) -> list[str]:
+    """What the headers of PET and CT say against each other, where both are DICOM; InputError for two patients."""
+    if not (hasattr(pet, "frame_of_reference") and hasattr(ct, "frame_of_reference")):
+        return []
+    from clickpet.dicom.selection import compare_volumes
+
+    return compare_volumes(pet, ct, path)
+
+
 def holds_dicom(path: str | Path) -> bool:
     """Whether an entry of the cohort table means DICOM (a folder, or a file that begins so), not a volume."""
     if str(path).endswith(VOLUME_SUFFIXES):
         return False
-    from clickpet.dicom.series import is_dicom
+    from clickpet.dicom.files import is_dicom
 
     return is_dicom(path)
 
@@ -107,11 +120,22 @@ def load_label(
     A volume on the PET's grid whose axes are stored in another order or direction is turned; no voxel moves.
     Raises InputError for another grid or values other than 0 and 1.
     """
+    return read_label(path, pet, regions=regions, drawn_on=drawn_on)[0]
+
+
+def read_label(
+    path: str | Path,
+    pet: Image,
+    *,
+    regions: Sequence[str] | None = None,
+    drawn_on: Sequence[str | Path] = (),
+) -> tuple[np.ndarray, dict]:
+    """`load_label`, and a record of the file: its "source", and "warnings" of what was odd and dealt with."""
     if holds_dicom(path):
-        from clickpet.dicom.masks import load_mask
+        from clickpet.dicom.masks import read_mask
 
         frames = [_frame_of_reference(source) for source in drawn_on if holds_dicom(source)]
-        return load_mask(path, pet, roi=regions, frames_of_reference=frames)
+        return read_mask(path, pet, roi=regions, frames_of_reference=frames)
     stored = read_image(path)
     image = turned_like(stored, pet.affine)
     if not same_grid(image.shape, image.affine, pet.shape, pet.affine):
@@ -129,11 +153,11 @@ def load_label(
             where=path,
             mend="give a binary lesion mask",
         )
-    return mask.view(np.uint8)
+    return mask.view(np.uint8), {"source": "file", "warnings": []}
 
 
 def _frame_of_reference(source: str | Path) -> str:
-    from clickpet.dicom.series import find_series
+    from clickpet.dicom.catalogue import find_series
 
     return next((series.frame_of_reference for series in find_series(source) if series.frame_of_reference), "")
 

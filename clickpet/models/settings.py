@@ -1,4 +1,4 @@
-"""What a folder of models must be shown: the click heatmaps and MIPs they were trained with, and their folds.
+"""Settings of trained models: their folds, and the options of the heatmaps and MIPs that they were trained with.
 
 A lesion model is only valid with heatmaps drawn as in its training, a discriminator with MIPs of its size.
 `settings.json` beside the models keeps both, so that whoever gets the folder cannot get them wrong.
@@ -137,8 +137,8 @@ def in_order(folds: Iterable[str]) -> list[str]:
     return sorted(folds, key=lambda name: (not name.isdigit(), int(name) if name.isdigit() else 0, name))
 
 
-def shown_by(config: Mapping) -> dict[str, dict]:
-    """What models trained with a (whole) config are shown: options of their "heatmap" and "mip"."""
+def trained_with(config: Mapping) -> dict[str, dict]:
+    """Options of "heatmap" and "mip" that models of a (whole) config are trained with."""
     mip = {"spacing_mm": config["tracer"]["spacing_mm"], "size": config["tracer"]["size"], "compat": "paper"}
     return {"heatmap": dict(config["heatmap"]), "mip": mip}
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from clickpet.digests import check_recorded
 from clickpet.errors import InputError
 from clickpet.files import read_json
 from clickpet.nnunet.plans import CONFIGURATION
@@ -101,15 +102,12 @@ def build_network(model: ModelFolder, *, device: str = "cpu") -> torch.nn.Module
     from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 
     configuration = model.configuration
-    arch_kwargs = configuration.network_arch_init_kwargs
-    for name in configuration.network_arch_init_kwargs_req_import:
-        _check_part(arch_kwargs.get(name), model)
-    _check_part(configuration.network_arch_class_name, model)
+    check_network_parts(configuration, where=model.path / "plans.json")
     try:
         with torch.device(device):
             return get_network_from_plans(
                 configuration.network_arch_class_name,
-                arch_kwargs,
+                configuration.network_arch_init_kwargs,
                 configuration.network_arch_init_kwargs_req_import,
                 model.n_channels,
                 2,
@@ -123,26 +121,33 @@ def build_network(model: ModelFolder, *, device: str = "cpu") -> torch.nn.Module
         ) from error
 
 
-def _check_part(name: str | None, model: ModelFolder) -> None:
-    if name is None:
-        return
-    part = pydoc.locate(name) if str(name).startswith(PARTS) else None
-    if not (isinstance(part, type) and issubclass(part, torch.nn.Module)):
-        raise InputError(
-            f"names {name!r}, which is no part of a network that is known here",
-            where=model.path / "plans.json",
-            mend=f"parts come from {', '.join(PARTS)}*",
-        )
+def check_network_parts(configuration, *, where: object) -> None:
+    """Raise InputError if a configuration of plans names anything but network parts: nnU-Net calls what they name.
+
+    configuration : nnU-Net's ConfigurationManager, of any model folder;  where : its plans, for the message.
+    """
+    arguments = configuration.network_arch_init_kwargs
+    imported = configuration.network_arch_init_kwargs_req_import
+    names = [configuration.network_arch_class_name, *(arguments.get(argument) for argument in imported)]
+    for name in names:
+        part = pydoc.locate(name) if isinstance(name, str) and name.startswith(PARTS) else None
+        if name is not None and not (isinstance(part, type) and issubclass(part, torch.nn.Module)):
+            raise InputError(
+                f"names {str(name)[:100]!r}, which is no part of a network that is known here",
+                where=where,
+                mend=f"parts come from {', '.join(PARTS)}*",
+            )
 
 
 def load_network(model: ModelFolder, fold: int | str, *, device: str | torch.device = "cpu") -> torch.nn.Module:
     """The network of `fold` in eval mode with its trained weights on `device`.
 
     Weights on the CPU stay mapped to the file (no copy, and the optimiser's state is never read).
-    Raises InputError if keys or shapes do not fit the plans.
+    Raises InputError if keys or shapes do not fit the plans, and for other weights than training or import recorded.
     """
     path = model.checkpoint(fold)
     weights = network_weights(load_checkpoint(path), where=path)
+    check_recorded(path, weights)
     network = build_network(model, device="meta")
     try:
         network.load_state_dict(weights, strict=True, assign=True)

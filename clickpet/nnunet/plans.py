@@ -14,7 +14,7 @@ import numpy as np
 from clickpet.errors import InputError
 from clickpet.files import read_json, write_json
 from clickpet.images import spacing_mm
-from clickpet.nnunet.nonzero_box import content_box
+from clickpet.nnunet.nonzero_box import nonzero_box
 
 CONFIGURATION = "3d_fullres"
 #: Normalisation by channel as the autoPET III winner has it: CT's scheme for CT and PET, clicks left alone.
@@ -44,7 +44,7 @@ def fingerprint_case(ct: np.ndarray, suv: np.ndarray, truth: np.ndarray, affine:
     "relative_size_after_cropping", and the float32 (2, n) intensities of CT and PET in the n lesion voxels. The
     click channel takes no part: it is not normalised.
     """
-    box = content_box([ct, suv])
+    box = nonzero_box([ct, suv])
     shape = [axis.stop - axis.start for axis in box]
     case = {
         "spacing": list(spacing_mm(affine))[::-1],

@@ -1,4 +1,4 @@
-"""Organs: the extra labels of the training, and label maps brought to their numbers by a look-up table.
+"""Organ labels: their numbers, and relabelling of other label maps by a look-up table.
 
 Paper, section 2.2, "Additional Organs Supervision".
 """

@@ -1,10 +1,10 @@
-"""Raw network mask to final lesion mask. Paper, section 2.2, "Post-Processing"."""
+"""Post-processing: removal of lesion components that are both tiny and faint. Paper, section 2.2, "Post-Processing"."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from clickpet.components import component_max, find_runs, join_runs, sum_runs, visit_voxels
+from clickpet.components import component_max, encode_mask, iterate_voxels, label_components, sum_by_component
 from clickpet.errors import InputError
 
 
@@ -35,14 +35,14 @@ def drop_faint_specks(
     if min_volume_mm3 is not None and voxel_volume_mm3 is None:
         raise InputError("min_volume_mm3 needs the volume of a voxel", mend="give voxel_volume_mm3")
     kept = mask != 0
-    runs = find_runs(kept)
-    component, count = join_runs(runs, connectivity=26)
-    voxels = sum_runs(runs.length, component, count)
+    encoded = encode_mask(kept)
+    component, count = label_components(encoded, connectivity=26)
+    voxels = sum_by_component(encoded.length, component, count)
     small = voxels < min_voxels if min_volume_mm3 is None else voxels * voxel_volume_mm3 < min_volume_mm3
     # SUVs are looked up for the small components only.
-    runs, component = runs.select(small[component]), component[small[component]]
+    encoded, component = encoded.select(small[component]), component[small[component]]
     names, component = np.unique(component, return_inverse=True)
-    faint = component_max(runs, component, names.size, suv) < min_suv_max
-    for _, _, index in visit_voxels(runs.select(faint[component])):
+    faint = component_max(encoded, component, names.size, suv) < min_suv_max
+    for _, _, index in iterate_voxels(encoded.select(faint[component])):
         kept[index] = False
     return kept

@@ -1,8 +1,8 @@
-"""What this machine needs per patch and per voxel: the table behind `mirroring: budget`.
+"""Calibration of inference on this machine: seconds per forward pass and per voxel, for `mirroring: budget`.
 
 The authors timed their inference over volume sizes and set voxel limits from it (paper, section 2.2,
-"Dynamic Inference Depth"). Here the forward pass is timed at every depth, and everything around it over
-volume sizes; `clickpet.predict.mirroring.expected_s` puts both together for a case.
+"Dynamic Inference Depth"). Here the forward pass is timed at every number of mirrored axes, and all other
+work over volume sizes; `clickpet.predict.mirroring.expected_s` puts both together for a case.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ import torch
 from clickpet.errors import InputError
 from clickpet.images import read_image, write_image
 from clickpet.nnunet.model_folder import ModelFolder, build_network, read_model_folder
-from clickpet.nnunet.nonzero_box import Box, content_box
+from clickpet.nnunet.nonzero_box import Box, nonzero_box
 from clickpet.predict.body import body_box
 from clickpet.predict.ensemble import LesionEnsemble
-from clickpet.predict.mirroring import DEPTHS, mirrorings
+from clickpet.predict.mirroring import MIRROR_AXES, mirrorings
 from clickpet.predict.network_grid import NetworkGrid
-from clickpet.predict.sliding_window import Tiling, slide
+from clickpet.predict.sliding_window import Tiling, sliding_window_inference
 
 #: Volume sizes (x, y, z) over which the work around the network is timed.
 SIZES = ((100, 100, 100), (160, 160, 160), (200, 200, 250))
-#: A depth whose passes would take longer than this in all is not run; it gets the seconds per pass before it.
+#: Mirroring whose passes would take longer than this in all is not run; it gets the seconds per pass before it.
 PATIENCE_S = 60.0
 #: Expected times are given this much room.
 MARGIN = 1.05
@@ -45,9 +45,9 @@ def calibrate(model_folder: str | Path, *, device: str, sizes: Sequence[Sequence
     rows : the measurements, one dict each (what, voxels, axes, tiles, passes, seconds).
     """
     model = read_model_folder(model_folder)
-    rows = [{"what": "start", "voxels": 0, "axes": 0, "tiles": 0, "passes": 0, "seconds": _start_s()}]
-    rows += [_around(model, size) for size in sizes]
-    rows += _passes(model, device)
+    rows = [{"what": "start", "voxels": 0, "axes": 0, "tiles": 0, "passes": 0, "seconds": _import_s()}]
+    rows += [_time_preparation(model, size) for size in sizes]
+    rows += _time_passes(model, device)
     around = [row for row in rows if row["what"] == "around"]
     slope, offset = np.polyfit([row["voxels"] for row in around], [row["seconds"] for row in around], 1)
     per_pass = {str(row["axes"]): row["seconds"] / row["passes"] * MARGIN for row in rows if row["what"] == "window"}
@@ -63,7 +63,7 @@ def calibrate(model_folder: str | Path, *, device: str, sizes: Sequence[Sequence
     }
 
 
-def _start_s() -> float:
+def _import_s() -> float:
     """Seconds that a Python takes to import what a prediction needs."""
     start = time.perf_counter()
     code = "import clickpet.predict.ensemble, nnunetv2.utilities.plans_handling.plans_handler"
@@ -71,7 +71,7 @@ def _start_s() -> float:
     return time.perf_counter() - start
 
 
-def _around(model: ModelFolder, size: Sequence[int]) -> dict:
+def _time_preparation(model: ModelFolder, size: Sequence[int]) -> dict:
     """Time what surrounds the network on a volume of `size` that needs resampling: read, prepare, back, write."""
     spacing_mm = [0.9 * edge for edge in model.configuration.spacing[::-1]]
     affine = np.diag([*spacing_mm, 1.0])
@@ -84,20 +84,20 @@ def _around(model: ModelFolder, size: Sequence[int]) -> dict:
             write_image(path, np.round(body * scale, 2).astype(np.float32), affine)
         start = time.perf_counter()
         arrays = [read_image(path, np.float32).array for path in files[:3]]
-        grid = NetworkGrid(model, size, affine, content_box(arrays))
-        box = grid.box(body_box(*arrays[:2], spacing_mm))
+        grid = NetworkGrid(model, size, affine, nonzero_box(arrays))
+        box = grid.box(body_box(ct=arrays[0], suv=arrays[1], affine=affine))
         channels = [grid.channel(index, array, box) for index, array in enumerate(arrays)]
         write_image(files[3], grid.mask(channels[1], box), affine)
         seconds = time.perf_counter() - start
     return {"what": "around", "voxels": int(np.prod(size)), "axes": 0, "tiles": 0, "passes": 0, "seconds": seconds}
 
 
-def _passes(model: ModelFolder, device: str) -> list[dict]:
-    """Time tiles at each depth, with the batches that a prediction makes of them."""
+def _time_passes(model: ModelFolder, device: str) -> list[dict]:
+    """Time tiles at each number of mirrored axes, with the batches that a prediction makes of them."""
     network = build_network(model).eval().to(device)
     ensemble = LesionEnsemble(model, [0], [network], device=device)
     rows = []
-    for axes in reversed(DEPTHS):
+    for axes in reversed(MIRROR_AXES):
         count = len(mirrorings(axes))
         batch = ensemble.batch_for(axes)
         n_tiles = max(1, batch // count)
@@ -112,7 +112,9 @@ def _passes(model: ModelFolder, device: str) -> list[dict]:
         taken = []
         for repeat in range(3):
             start = time.perf_counter()
-            slide([network], partial(_part, image), tiles, mirror_axes=axes, batch=batch, device=device)
+            sliding_window_inference(
+                [network], partial(_part, image), tiles, mirror_axes=axes, batch=batch, device=device
+            )
             taken.append(time.perf_counter() - start)
             if repeat == 0 and taken[0] > PATIENCE_S / 6:
                 break
@@ -124,8 +126,8 @@ def _part(image: np.ndarray, box: Box) -> np.ndarray:
     return image[(slice(None), *box)]
 
 
-def table(calibrations: dict[str, dict]) -> str:
-    """The measurements of one or more models as tab-separated text, a header and a row each."""
+def calibration_table(calibrations: dict[str, dict]) -> str:
+    """The measurements of one or more models, {name: of `calibrate`}, as tab-separated text with a header."""
     columns = ("what", "voxels", "axes", "tiles", "passes", "seconds")
     lines = ["\t".join(("model", "device", "threads", "patch", *columns))]
     for name, calibration in calibrations.items():

@@ -10,17 +10,22 @@ import numpy as np
 import torch
 
 from clickpet.errors import InputError
-from clickpet.images import spacing_mm
 from clickpet.nnunet.model_folder import ModelFolder, load_checkpoint, load_network, mirroring_axes, read_model_folder
-from clickpet.nnunet.nonzero_box import Box, content_box
+from clickpet.nnunet.nonzero_box import Box, nonzero_box
 from clickpet.predict.body import body_box
 from clickpet.predict.mirroring import Workload, mirrorings
 from clickpet.predict.network_grid import NetworkGrid, NetworkInput
-from clickpet.predict.sliding_window import Tiling, slide, tiling
-from clickpet.predict.stock_sliding_window import slide_like_stock
+from clickpet.predict.nnunet_sliding_window import nnunet_sliding_window
+from clickpet.predict.sliding_window import Tiling, sliding_window_inference, tiling
 
 #: Options that make `LesionEnsemble.predict` do what nnU-Net's own predictor does, down to its rounding.
-STOCK = {"tile_step": 0.5, "mirror_axes": (0, 1, 2), "body_box": False, "fold_average": "logits", "stock": True}
+NNUNET_OPTIONS = {
+    "tile_step": 0.5,
+    "mirror_axes": (0, 1, 2),
+    "body_box": False,
+    "fold_average": "logits",
+    "nnunet_arithmetic": True,
+}
 #: Activations of one forward pass may take about this much memory; it decides how many mirrored tiles go at once.
 BATCH_BYTES = 4 * 2**30
 MAX_BATCH = 8
@@ -33,7 +38,8 @@ class Prediction:
     """mask : uint8 (x, y, z), 1 lesion, on the PET grid, whose affine is `affine`.
 
     details : "mirror_axes", "members", "tiles", "forward_passes", "voxels", "network_grid", "disagreement"
-    (mean over the lesion, see `Window.mean_spread`; 0 without lesion, None for one fold), "seconds" of each part.
+    (mean over the lesion, see `SlidingWindowOutput.mean_spread`; 0 without lesion, None for one fold), "seconds" of
+    each part.
     disagreement : float32 (x, y, z), standard deviation of the lesion probability over the folds, in the mask or
     everywhere as asked for, else 0; None if not asked for or for one fold.
     """
@@ -45,8 +51,8 @@ class Prediction:
 
 
 @dataclass(frozen=True)
-class Depth:
-    """How thoroughly to look; see `LesionEnsemble.predict`."""
+class InferenceOptions:
+    """Options of inference; see `LesionEnsemble.predict`."""
 
     tile_step: float = 0.6
     mirror_axes: Sequence[int] | Callable[[Workload], Sequence[int]] = (0, 1, 2)
@@ -54,7 +60,7 @@ class Depth:
     fold_average: str = "softmax"
     disagreement: str = "none"
     batch: int | None = None
-    stock: bool = False
+    nnunet_arithmetic: bool = False
 
     def __post_init__(self):
         if not 0 < self.tile_step <= 1:
@@ -104,7 +110,7 @@ class LesionEnsemble:
         allowed = mirroring_axes(load_checkpoint(model.checkpoint(folds[0])))
         return cls(model, folds, networks, allowed_axes=allowed, device=device)
 
-    def predict(self, ct, suv, heatmap, affine, **depth) -> Prediction:
+    def predict(self, ct, suv, heatmap, affine, **options) -> Prediction:
         """Lesions of one case.
 
         ct : HU, suv : g/ml, heatmap : [-1, 1], all (x, y, z) on one grid;  affine : that grid's.
@@ -114,8 +120,8 @@ class LesionEnsemble:
         body_box : tiles over the body's box only (True).  fold_average : "softmax" or "logits" ("softmax").
         disagreement : the map that is made too: of "lesions" or "everywhere" ("none").
         batch : tiles in one forward pass (as many as memory allows).
-        stock : prepare and round as nnU-Net does, see `clickpet.predict.stock_sliding_window`: then logits are averaged
-        and there is no disagreement (False).  `**STOCK` is all of that and nnU-Net's tiles.
+        nnunet_arithmetic : prepare and round as nnU-Net does, see `clickpet.predict.nnunet_sliding_window`: then logits
+        are averaged and there is no disagreement (False).  `**NNUNET_OPTIONS` is all of that and nnU-Net's tiles.
 
         Memory besides the three inputs and the weights, all float32: one volume of the box on the network's grid
         (one more for the map, three more where the case needs resampling), a tile per fold, and per tile of a
@@ -123,57 +129,57 @@ class LesionEnsemble:
         voxels, patch 192 and five folds. On a CPU the result is the same bit for bit at the same number of threads.
         Raises InputError if shapes differ or an option makes no sense.
         """
-        return next(self.predict_steps(ct, suv, [heatmap], affine, **depth))
+        return next(self.predict_steps(ct, suv, [heatmap], affine, **options))
 
-    def predict_steps(self, ct, suv, heatmaps: Iterable[np.ndarray], affine, **depth) -> Iterator[Prediction]:
+    def predict_steps(self, ct, suv, heatmaps: Iterable[np.ndarray], affine, **options) -> Iterator[Prediction]:
         """Lesions of one case for one heatmap after another; arguments as for `predict`.
 
         CT and PET are prepared once. A heatmap that gives the network what it saw just before gives that
         prediction again at no cost; every prediction is what `predict` gives for its heatmap.
         """
-        depth = Depth(**depth)
+        options = InferenceOptions(**options)
         if ct.shape != suv.shape:
             raise InputError(f"CT {ct.shape} and PET {suv.shape} differ in shape", mend="resample CT onto the PET grid")
-        scan_box = content_box([ct, suv])
+        scan_box = nonzero_box([ct, suv])
         scene = prediction = seen = None
         for heatmap in heatmaps:
             if heatmap.shape != suv.shape:
                 raise InputError(f"heatmap {heatmap.shape} and PET {suv.shape} differ in shape")
             clock = _Clock()
-            clicks_box = content_box([heatmap])
+            clicks_box = nonzero_box([heatmap])
             content = union(scan_box, clicks_box) if heatmap[clicks_box].any() else scan_box
             if scene is None or scene.grid.content != content:
-                scene, seen = self._scene(ct, suv, heatmap, affine, content, depth), None
+                scene, seen = self._scene(ct, suv, heatmap, affine, content, options), None
             elif not (seen[0] == clicks_box and np.array_equal(seen[1], heatmap[clicks_box])):
                 scene.image.replace(2, heatmap)
                 seen = None
             clock.lap("prepare")
             if seen is None:
-                prediction = self._look(scene, affine, depth, clock)
+                prediction = self._look(scene, affine, options, clock)
                 seen = clicks_box, heatmap[clicks_box].copy()
             yield replace(prediction, details={**prediction.details, "seconds": clock.seconds})
 
-    def _scene(self, ct, suv, heatmap, affine, content: Box, depth: Depth) -> _Scene:
-        grid = NetworkGrid(self.model, suv.shape, affine, content, own_resampling=not depth.stock)
-        box = grid.box(body_box(ct, suv, spacing_mm(affine))) if depth.body_box else None
-        tiles = tiling(grid.shape, self.model.patch_size, depth.tile_step, box)
-        axes = depth.mirror_axes
+    def _scene(self, ct, suv, heatmap, affine, content: Box, options: InferenceOptions) -> _Scene:
+        grid = NetworkGrid(self.model, suv.shape, affine, content, own_resampling=not options.nnunet_arithmetic)
+        box = grid.box(body_box(ct=ct, suv=suv, affine=affine)) if options.body_box else None
+        tiles = tiling(grid.shape, self.model.patch_size, options.tile_step, box)
+        axes = options.mirror_axes
         if callable(axes):
             axes = axes(Workload(suv.size, len(tiles), len(self.folds)))
         axes = tuple(axis for axis in sorted(axes) if axis in self.allowed_axes)
         return _Scene(grid, tiles, axes, NetworkInput(grid, [ct, suv, heatmap], tiles.box))
 
-    def _look(self, scene: _Scene, affine, depth: Depth, clock: _Clock) -> Prediction:
+    def _look(self, scene: _Scene, affine, options: InferenceOptions, clock: _Clock) -> Prediction:
         how = {
             "mirror_axes": scene.axes,
-            "batch": depth.batch or self.batch_for(scene.axes),
+            "batch": options.batch or self.batch_for(scene.axes),
             "device": self.device,
         }
-        if depth.stock:
-            window = slide_like_stock(self.networks, scene.image.read, scene.tiles, **how)
+        if options.nnunet_arithmetic:
+            window = nnunet_sliding_window(self.networks, scene.image.read, scene.tiles, **how)
         else:
-            how.update(average=depth.fold_average, with_spread=depth.disagreement != "none")
-            window = slide(self.networks, scene.image.read, scene.tiles, **how)
+            how.update(average=options.fold_average, with_spread=options.disagreement != "none")
+            window = sliding_window_inference(self.networks, scene.image.read, scene.tiles, **how)
         clock.lap("window")
         mask = scene.grid.mask(window.lesion, window.box)
         details = {
@@ -183,11 +189,11 @@ class LesionEnsemble:
             "forward_passes": len(scene.tiles) * len(mirrorings(scene.axes)) * len(self.folds),
             "voxels": int(mask.size),
             "network_grid": list(scene.grid.shape),
-            "disagreement": window.mean_spread if len(self.folds) > 1 and not depth.stock else None,
+            "disagreement": window.mean_spread if len(self.folds) > 1 and not options.nnunet_arithmetic else None,
         }
         spread = None
         if window.spread is not None:
-            where = mask if depth.disagreement == "lesions" else None
+            where = mask if options.disagreement == "lesions" else None
             spread = scene.grid.image(window.spread, window.box, where)
         clock.lap("resample_back")
         return Prediction(mask, affine, details, spread)

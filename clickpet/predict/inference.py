@@ -93,14 +93,14 @@ def predict_scan(
     time_limit_s: float | None = None,
     calibration: dict | None = None,
     device: str | None = None,
-    **depth,
+    **options,
 ) -> Iterator[Prediction]:
     """Predictions of one case for each of its heatmaps, each with a full record in `details`.
 
     read_inputs : called while the models load; gives a Scan and its heatmaps.
     mirroring : "voxels" (axes by `voxel_limits`, the paper) or "budget" (the most axes that fit `time_limit_s` by
     `calibration`, a table of `clickpet.predict.calibrate`).  device : None takes a GPU if there is one.
-    depth : further options of `LesionEnsemble.predict`: tile_step, body_box, fold_average, disagreement, stock.
+    options : further options of `LesionEnsemble.predict`: tile_step, body_box, fold_average, disagreement.
 
     Besides those of `Prediction`, details hold "mirroring", "expected_axes" (what the rule gives; "mirror_axes" leaves
     out those that training did not mirror), "expected_s" (None without a calibration), "time_limit_s", "fits" (in
@@ -115,7 +115,7 @@ def predict_scan(
         ensemble = loading.result()
     load_s = time.perf_counter() - start
     axes, expected_s = _depth_planner(ensemble, mirroring, voxel_limits, time_limit_s, calibration)
-    for prediction in ensemble.predict_steps(scan.ct, scan.suv, heatmaps, scan.affine, mirror_axes=axes, **depth):
+    for prediction in ensemble.predict_steps(scan.ct, scan.suv, heatmaps, scan.affine, mirror_axes=axes, **options):
         done = prediction.details
         workload = Workload(done["voxels"], done["tiles"], len(members))
         expected = expected_s(workload, len(done["mirror_axes"]))

@@ -29,7 +29,7 @@ class NetworkGrid:
     """Where a case lies on the grid of the network.
 
     shape, affine : the PET grid (x, y, z);  content : box of it that holds all that is not zero (see
-    `content_box`).  own_resampling : False takes nnU-Net's own function where ours would do.
+    `nonzero_box`).  own_resampling : False takes nnU-Net's own function where ours would do.
     Attributes: `shape` and `spacing_mm` of the network's grid, (z, y, x) where the plans do not transpose.
     """
 

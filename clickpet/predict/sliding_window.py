@@ -1,4 +1,4 @@
-"""Tiles over a volume, their weights, and one running sum of what the ensemble says about each voxel.
+"""Sliding-window inference of an ensemble: tiles over a volume, Gaussian weights, and one running weighted mean.
 
 Tile positions and weights are nnU-Net's (tile steps spread evenly, Gaussian of an eighth of the tile),
 but the Gaussian is kept as three profiles: the product over a regular grid of tiles stays a product, so
@@ -99,8 +99,8 @@ def summed_profiles(tiles: Tiling) -> list[np.ndarray]:
 
 
 @dataclass(frozen=True)
-class Window:
-    """What a sliding window found, on `box` of the network's grid.
+class SlidingWindowOutput:
+    """Output of the ensemble on `box` of the network's grid.
 
     lesion : float32 (z, y, x), above 0 where the ensemble sees lesion: mean over folds of the probability
     difference p(lesion) - p(background), or of the logit difference.
@@ -115,7 +115,7 @@ class Window:
 
 
 @torch.inference_mode()
-def slide(
+def sliding_window_inference(
     networks: Sequence[torch.nn.Module],
     read: Callable[[Box], np.ndarray],
     tiles: Tiling,
@@ -125,8 +125,8 @@ def slide(
     average: str = "softmax",
     with_spread: bool = False,
     device: str | torch.device = "cpu",
-) -> Window:
-    """Run an ensemble over `tiles`.
+) -> SlidingWindowOutput:
+    """Run an ensemble over the tiles of a volume.
 
     networks : give two logits (n, 2, z, y, x) for (n, channels, z, y, x);  read : gives the float32 input
     (channels, z, y, x) of a box;  batch : tiles and mirrored tiles in one forward pass;  average : over folds,
@@ -169,7 +169,7 @@ def slide(
             del value, probabilities, weight
         del differences
     spread_map = None if spread_total is None else spread_total.cpu().numpy()
-    return Window(total.cpu().numpy(), spread_map, sums[1] / sums[0] if sums[0] else 0.0, tiles.box)
+    return SlidingWindowOutput(total.cpu().numpy(), spread_map, sums[1] / sums[0] if sums[0] else 0.0, tiles.box)
 
 
 def _shares(tiles: Tiling) -> list[dict[int, np.ndarray]]:

@@ -1,4 +1,4 @@
-"""One case at a glance: maximum intensity projections with truth, prediction, clicks, missed and false lesions."""
+"""Figure of a case: maximum intensity projections with truth, prediction, missed and false lesions, and clicks."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 
 from clickpet.clicks.clicks import KINDS, Clicks
+from clickpet.components import LESION_CONNECTIVITY
 from clickpet.images import spacing_mm
-from clickpet.report.style import BLACK, BLUE, GREEN, VERMILION, manners, new_figure
+from clickpet.report.style import BLACK, BLUE, GREEN, VERMILION, figure_style, new_figure
 
 #: SUV that is drawn black.
 WINDOW_MAX_SUV = 10.0
@@ -27,13 +28,12 @@ WIDTH_IN, MIN_HEIGHT_IN, MAX_HEIGHT_IN = 5.6, 2.8, 6.4
 FRAME_HEIGHT_IN = 0.9
 CASE_DPI = 110
 OPACITY = 0.6
-_CONNECTIVITY = 18
 _FOUND, _MISSED, _FALSE = GREEN, VERMILION, BLUE
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of the lesions, as bool masks (x, y, z): `matched` are predicted voxels of components that
+    """Detection outcome of the lesions, as bool masks (x, y, z): `matched` are predicted voxels of components that
     touch the truth, `missed` true components that touch no predicted voxel, `false` predicted components that
     touch no true voxel (the components behind the official FNV and FPV, 18-connected)."""
 
@@ -49,7 +49,8 @@ def lesion_outcome(lesions: np.ndarray, truth: np.ndarray) -> Outcome:
 
 
 def _untouched(mask: np.ndarray, other: np.ndarray) -> np.ndarray:
-    labels = cc3d.connected_components(mask.astype(np.uint8), connectivity=_CONNECTIVITY)
+    """The components of `mask` (bool) that share no voxel with `other`."""
+    labels = cc3d.connected_components(mask.astype(np.uint8), connectivity=LESION_CONNECTIVITY)
     untouched = np.ones(int(labels.max()) + 1, bool)
     untouched[labels[other]] = False
     untouched[0] = False
@@ -111,7 +112,7 @@ def _turned_points(points, affine: np.ndarray, turned_affine: np.ndarray) -> np.
 
 def _draw(volume, layers, points, edges_mm, title, *, has_truth) -> Figure:
     lengths = [length * edge for length, edge in zip(volume.shape, edges_mm, strict=True)]
-    with manners():
+    with figure_style():
         height_in = WIDTH_IN * lengths[2] / (lengths[0] + lengths[1]) + FRAME_HEIGHT_IN
         figure = new_figure(min(max(height_in, MIN_HEIGHT_IN), MAX_HEIGHT_IN), WIDTH_IN)
         views = figure.subplots(1, 2, width_ratios=[lengths[0], lengths[1]])
@@ -144,7 +145,7 @@ def _draw(volume, layers, points, edges_mm, title, *, has_truth) -> Figure:
             view.set_axis_off()
             view.set_title(name, fontsize=7, fontweight="normal", color="#57606a")
         _scale_bar(views[0], lengths)
-        figure.suptitle(_folded(title), fontsize=8, x=0.01, ha="left", parse_math=False)
+        figure.suptitle(_wrapped(title), fontsize=8, x=0.01, ha="left", parse_math=False)
         figure.legend(handles=_legend(points, has_truth), loc="outside lower left", ncols=4, fontsize=6.5)
     return figure
 
@@ -201,5 +202,5 @@ def _legend(points, has_truth: bool) -> list:
     return handles
 
 
-def _folded(title: str, width: int = 84) -> str:
+def _wrapped(title: str, width: int = 84) -> str:
     return "\n".join(title[start : start + width] for start in range(0, len(title), width))

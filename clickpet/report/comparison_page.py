@@ -1,4 +1,4 @@
-"""The page that compares runs, for ablations: means, paired differences, curves, study by study."""
+"""Comparison report of runs (ablations): means, paired differences, ranking and curves on one HTML page."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from clickpet.evaluate.comparison import (
     rank_runs,
     run_means,
 )
-from clickpet.evaluate.summary import write_table
+from clickpet.evaluate.tables import write_table
 from clickpet.files import write_text
 from clickpet.report.figures import curve_band
 from clickpet.report.method_section import definitions_block
@@ -29,8 +29,8 @@ from clickpet.report.style import (
     GROUP_COLOURS,
     TRACER_COLOURS,
     TRACER_MARKERS,
+    figure_style,
     logarithmic,
-    manners,
     new_figure,
     tracer_name,
 )
@@ -191,7 +191,7 @@ def _group_name(group: str, level: str) -> str:
 
 def _scatter(reference: Run, other: Run, number_of_run: int) -> Figure:
     pair = reference.scores.merge(other.scores[["slug", *_SCORES]], on="slug", suffixes=("", "_other"))
-    with manners():
+    with figure_style():
         drawing = new_figure(2.6)
         for metric, panel in zip(_SCORES, drawing.subplots(1, len(_SCORES)), strict=True):
             known = pair.dropna(subset=[metric, f"{metric}_other"])
@@ -227,7 +227,7 @@ def _curves(runs: Sequence[Run], options: dict) -> list:
     run_over_clicks = [run for run in runs if not run.interactive.empty]
     if not run_over_clicks:
         return [Text("None of the runs has an interactive evaluation.")]
-    with manners():
+    with figure_style():
         drawing = new_figure(2.6)
         for metric, panel in zip(_SCORES, drawing.subplots(1, len(_SCORES)), strict=True):
             for place, run in enumerate(run_over_clicks):
@@ -260,6 +260,6 @@ def _study_table(runs: Sequence[Run]) -> Table:
 
 def _png(drawing: Drawing) -> bytes:
     buffer = io.BytesIO()
-    with manners():
+    with figure_style():
         drawing.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
     return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""A run as a research object: RO-Crate 1.1 metadata (https://w3id.org/ro/crate/1.1) beside the results."""
+"""RO-Crate 1.1 metadata of a run (https://w3id.org/ro/crate/1.1)."""
 
 from __future__ import annotations
 

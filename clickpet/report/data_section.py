@@ -1,4 +1,4 @@
-"""The data part of a report: the cohort, how SUV came about, and what was found to be odd."""
+"""Report section on the data: the cohort, SUV computation and findings of the quality control."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The report of a run: one page that reads like the results section of a manuscript."""
+"""The report of a run as one HTML page."""
 
 from __future__ import annotations
 

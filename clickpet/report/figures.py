@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 
 from clickpet.evaluate.agreement import agreement, volume_class
 from clickpet.evaluate.bootstrap import bootstrap_mean
-from clickpet.evaluate.run_results import TrainingCurve
+from clickpet.evaluate.training_curves import TrainingCurve
 from clickpet.report.page import MINUS, number
 from clickpet.report.style import (
     BLACK,
@@ -24,8 +24,8 @@ from clickpet.report.style import (
     PAGE_WIDTH_IN,
     TRACER_COLOURS,
     TRACER_MARKERS,
+    figure_style,
     logarithmic,
-    manners,
     new_figure,
     note_figure,
     tracer_name,
@@ -49,7 +49,7 @@ def draw_interactive_curves(interactive: pd.DataFrame, *, repeats: int, confiden
         rows.append(("By tracer and centre", ["tracer", "centre"]))
     styles = dict(zip(sorted(interactive["centre"].unique()), cycle(("-", "--", ":", "-."))))
     steps = sorted(interactive["clicks"].unique())
-    with manners():
+    with figure_style():
         figure = new_figure(2.5 * len(rows))
         for (title, columns), part in zip(rows, np.atleast_1d(figure.subfigures(len(rows))), strict=True):
             part.suptitle(title, fontsize=8.5, fontweight="bold", x=0.01, ha="left")
@@ -95,7 +95,7 @@ def draw_training_curves(training: Mapping[str, Sequence[TrainingCurve]]) -> Fig
     rows = {model: curves for model, curves in rows.items() if curves}
     if not rows:
         return note_figure("No model was trained in this run: there are no training curves.")
-    with manners():
+    with figure_style():
         figure = new_figure(1.9 * len(rows))
         panels = figure.subplots(len(rows), 2, squeeze=False)
         for (model, curves), (loss, quality) in zip(rows.items(), panels, strict=True):
@@ -127,7 +127,7 @@ def draw_dice_by_case(scores: pd.DataFrame) -> Figure:
     if scored.empty:
         return note_figure("No study with lesions has a truth to be scored against: there is no Dice.")
     tracers = sorted(scored["tracer"].unique())
-    with manners():
+    with figure_style():
         figure = new_figure(2.9)
         cloud, strip = figure.subplots(1, 2, width_ratios=[3, 1.2], sharey=True)
         for place, tracer in enumerate(tracers):
@@ -155,7 +155,7 @@ def draw_bland_altman(scores: pd.DataFrame) -> Figure:
     if scores.empty:
         return note_figure("No study has a truth to compare its total lesion volume with.")
     tracers = sorted(scores["tracer"].unique())
-    with manners():
+    with figure_style():
         figure = new_figure(2.9)
         panels = figure.subplots(1, len(tracers), squeeze=False)[0]
         for tracer, panel in zip(tracers, panels, strict=True):
@@ -190,7 +190,7 @@ def draw_sensitivity_by_volume(sensitivity: pd.DataFrame) -> Figure:
     edges = sorted({(low, high) for low, high in zip(sensitivity["low_ml"], sensitivity["high_ml"], strict=True)})
     tracers = sorted(sensitivity["tracer"].unique())
     width = 0.8 / len(tracers)
-    with manners():
+    with figure_style():
         figure = new_figure(2.8)
         panel = figure.subplots()
         for index, tracer in enumerate(tracers):
@@ -223,7 +223,7 @@ def draw_gallery(pictures: Sequence[str | Path], *, columns: int = 3) -> Figure:
         return note_figure("No case picture was drawn.")
     images = [imread(path) for path in pictures]
     n_rows = -(-len(images) // columns)
-    with manners():
+    with figure_style():
         figure = new_figure(PAGE_WIDTH_IN / columns * max(image.shape[0] / image.shape[1] for image in images) * n_rows)
         panels = figure.subplots(n_rows, columns, squeeze=False)
         for panel in panels.flat:

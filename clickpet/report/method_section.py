@@ -1,4 +1,4 @@
-"""The method of a run in words, from its resolved configuration and the paper's section 2.2."""
+"""Report section on the method: the resolved configuration in words, and definitions of the metrics."""
 
 from __future__ import annotations
 

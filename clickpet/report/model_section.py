@@ -1,4 +1,4 @@
-"""The part of a report about the models: discriminator and training."""
+"""Report sections on the models: accuracy of the tracer discriminator, and training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The part of a report about the run itself: prediction times and depth, costs, versions, configuration."""
+"""Report sections on the run: inference times and mirroring, costs of the jobs, versions, configuration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Colours and manners that all figures share. Colours of Okabe and Ito: told apart by colour-blind readers."""
+"""Style of all figures: fonts, colours and PNG output. Colours of Okabe and Ito: told apart by colour-blind readers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ GROUP_COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)
 #: Width of a figure that fills a page of A4 between margins.
 PAGE_WIDTH_IN = 7.0
 DPI = 160
-_MANNERS = {
+_STYLE = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": 8,
@@ -48,12 +48,13 @@ _MANNERS = {
     "lines.linewidth": 1.4,
     "figure.facecolor": "white",
     "savefig.facecolor": "white",
+    "text.parse_math": False,
 }
 
 
-def manners():
-    """Context in which every figure is drawn."""
-    return matplotlib.rc_context(_MANNERS)
+def figure_style():
+    """Context in which every figure is drawn and saved. Names are no formulas: `$` is a plain character."""
+    return matplotlib.rc_context(_STYLE)
 
 
 def new_figure(height_in: float, width_in: float = PAGE_WIDTH_IN) -> Figure:
@@ -72,7 +73,7 @@ def note_figure(sentence: str) -> Figure:
 
 def save_png(figure: Figure, path: str | Path, *, dpi: int = DPI) -> None:
     """Write `figure` as a PNG without dates or software names, so that equal figures are equal files."""
-    with replacing(path) as temporary, manners():
+    with replacing(path) as temporary, figure_style():
         figure.savefig(temporary, format="png", dpi=dpi, metadata={"Software": None})
 
 

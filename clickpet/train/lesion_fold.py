@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import pickle
 import shutil
 import tempfile
 import time
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from clickpet.errors import InputError
 from clickpet.files import replacing, write_text
+from clickpet.nnunet.stored_case import check_stored_case
 from clickpet.train.ownership import Claim
 
 FINAL, LATEST = "checkpoint_final.pth", "checkpoint_latest.pth"
@@ -51,9 +51,8 @@ def fold_cases(splits: dict, cases: Sequence[str], fold: str) -> tuple[list[str]
 
 
 def data_digest(properties: str | Path) -> str:
-    """Digest of a preprocessed case's data, which its properties (.pkl) carry."""
-    with open(properties, "rb") as file:
-        return pickle.load(file)["digest"]
+    """Digest of a preprocessed case's data, which its properties (.pkl) carry; InputError if its files were cut off."""
+    return check_stored_case(properties)["digest"]
 
 
 def data_digests(preprocessed: str | Path, case_split: tuple[list[str], list[str]]) -> dict[str, str]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from clickpet.images import spacing_mm
 from clickpet.nnunet.plans import CONFIGURATION
+from clickpet.nnunet.stored_case import write_properties
 
 
 def preprocess_case(
@@ -109,5 +110,6 @@ def save_preprocessed(
         chunks_seg=chunks_seg,
         blocks_seg=blocks_seg,
     )
+    write_properties(written["properties"], properties)
     for name, path in written.items():
         path.replace(final[name])

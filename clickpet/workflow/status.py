@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from collections import Counter
@@ -162,7 +161,7 @@ def controllers(folder: str | Path) -> list[int]:
     here, found = Path(folder).resolve(), []
     for process in psutil.process_iter(["cmdline"]):
         words = process.info["cmdline"] or []
-        if any(os.path.basename(word) == "snakemake" for word in words[:3]) and "--mode" not in words:
+        if any(re.search(r"(^|[/_])snakemake$", word) for word in words[:3]) and "--mode" not in words:
             try:
                 if Path(process.cwd()) == here:
                     found.append(process.pid)

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.sr.codedict import codes
 
-from clickpet.dicom.masks import fill_polygons, list_regions, load_mask
+from clickpet.dicom.masks import list_regions, load_mask
+from clickpet.dicom.polygons import fill_polygons
 from clickpet.dicom.series import find_series, load_suv
 from clickpet.errors import InputError
 from clickpet.images import Image, read_image, resample

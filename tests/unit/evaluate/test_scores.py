@@ -12,10 +12,15 @@ from jobs import run_script
 from scipy import ndimage
 
 from clickpet.errors import InputError
-from clickpet.evaluate.run_results import read_table
-from clickpet.evaluate.scores import SCORES, check_one_grid, score_case, score_labels, score_masks
+from clickpet.evaluate.scores import check_one_grid, score_case, score_labels, score_masks
+from clickpet.evaluate.tables import read_table
 from clickpet.images import Image, write_image
 
+#: The scores in the order of the tables.
+SCORES = (
+    "dice", "fpv_ml", "fnv_ml", "truth_lesions", "predicted_lesions", "found_lesions", "false_lesions", "sensitivity",
+    "precision", "f1", "truth_volume_ml", "prediction_volume_ml",
+)  # fmt: skip
 EDGES = ndimage.generate_binary_structure(3, 2)
 ORDERS = (np.ascontiguousarray, np.asfortranarray)
 SHAPES = hnp.array_shapes(min_dims=3, max_dims=3, min_side=1, max_side=8)

@@ -10,8 +10,9 @@ from jobs import run_script
 from clickpet.errors import InputError
 from clickpet.evaluate.bootstrap import bootstrap_mean
 from clickpet.evaluate.interactive import interactive_areas, interactive_table
-from clickpet.evaluate.run_results import read_table
-from clickpet.evaluate.summary import METRICS, latex_table, score_table, summarise, summarise_interactive, write_table
+from clickpet.evaluate.latex import latex_table
+from clickpet.evaluate.summary import METRICS, score_table, summarise, summarise_interactive
+from clickpet.evaluate.tables import read_table, write_table
 
 OPTIONS = {"repeats": 200, "confidence": 0.9, "seed": 5}
 

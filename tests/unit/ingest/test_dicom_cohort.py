@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
-from clickpet.dicom.series import CT_STORAGE, PET_STORAGE, RTSTRUCT_STORAGE, SEG_STORAGE
+from clickpet.dicom.sop_classes import CT_STORAGE, PET_STORAGE, RTSTRUCT_STORAGE, SEG_STORAGE
 from clickpet.errors import InputError
 from clickpet.ingest.cohort_builder import summary_text, table_text
 from clickpet.ingest.dicom_cohort import build_from_dicom, referenced_series

@@ -3,7 +3,7 @@
 import pytest
 from tiny_models import write_model
 
-from clickpet.predict.calibrate import calibrate, table
+from clickpet.predict.calibrate import calibrate, calibration_table
 from clickpet.predict.mirroring import Workload, expected_s, plan_axes
 
 SIZES = ((20, 20, 20), (40, 40, 40), (50, 50, 50))
@@ -33,7 +33,7 @@ def test_it_plans(measured):
 
 
 def test_table(measured):
-    lines = table({"fdg": measured, "psma": measured}).splitlines()
+    lines = calibration_table({"fdg": measured, "psma": measured}).splitlines()
     assert lines[0].split("\t")[:4] == ["model", "device", "threads", "patch"]
     assert len(lines) == 1 + 2 * (1 + 3 + 4)
     assert {line.split("\t")[0] for line in lines[1:]} == {"fdg", "psma"}

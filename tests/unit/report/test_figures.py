@@ -7,7 +7,9 @@ from PIL import Image
 from results_maker import make_results
 
 from clickpet.evaluate.agreement import agreement, sensitivity_by_volume, volume_class
-from clickpet.evaluate.run_results import TrainingCurve, read_lesion_tables, read_table, read_training_by_model
+from clickpet.evaluate.run_results import read_lesion_tables
+from clickpet.evaluate.tables import read_table
+from clickpet.evaluate.training_curves import TrainingCurve, read_training_by_model
 from clickpet.report import figures
 from clickpet.report.style import save_png
 

@@ -1,4 +1,4 @@
-"""The sliding window with nnU-Net's own arithmetic, for results that agree with nnU-Net's predictor.
+"""Sliding-window inference with nnU-Net's own arithmetic, for results that agree with nnU-Net's predictor.
 
 nnU-Net keeps both logits and the sum of weights in half precision, fold after fold. That costs accuracy
 (about one lesion voxel in ten thousand changes) and buys nothing here, so it is only for comparison.
@@ -13,14 +13,14 @@ import torch
 
 from clickpet.nnunet.nonzero_box import Box
 from clickpet.predict.mirroring import mirrorings
-from clickpet.predict.sliding_window import Tiling, Window, importance_profiles, overlap, tile_of
+from clickpet.predict.sliding_window import SlidingWindowOutput, Tiling, importance_profiles, overlap, tile_of
 
 #: nnU-Net scales its importance map to this peak, to make use of what half precision has.
 PEAK = 10
 
 
 @torch.inference_mode()
-def slide_like_stock(
+def nnunet_sliding_window(
     networks: Sequence[torch.nn.Module],
     read: Callable[[Box], np.ndarray],
     tiles: Tiling,
@@ -28,8 +28,8 @@ def slide_like_stock(
     mirror_axes: Sequence[int] = (),
     batch: int = 1,
     device: str | torch.device = "cpu",
-) -> Window:
-    """As `clickpet.predict.sliding_window.slide`; `lesion` is float16 (2, z, y, x), logits of background and lesion.
+) -> SlidingWindowOutput:
+    """As `sliding_window_inference`, but `lesion` is float16 (2, z, y, x): logits of background and lesion.
 
     Logits are averaged over mirrorings in float32, summed over tiles in half precision with half-precision
     weights, and averaged over folds in half precision. Memory: three or five half-precision volumes.
@@ -50,7 +50,7 @@ def slide_like_stock(
         logits /= weights
         total = logits if total is None else total.add_(logits)
     total /= len(networks)
-    return Window(total.cpu().numpy(), None, 0.0, tiles.box)
+    return SlidingWindowOutput(total.cpu().numpy(), None, 0.0, tiles.box)
 
 
 def _mirrored(network, tile: torch.Tensor, mirror_axes: Sequence[int], batch: int) -> torch.Tensor:
@@ -67,6 +67,7 @@ def _mirrored(network, tile: torch.Tensor, mirror_axes: Sequence[int], batch: in
 
 
 def _half_importance(tile: Sequence[int]) -> torch.Tensor:
+    """nnU-Net's Gaussian importance map (z, y, x) in half precision, zeros replaced by its smallest value."""
     profiles = importance_profiles(tile, floor=0)
     importance = profiles[0][:, None, None] * profiles[1][:, None] * profiles[2] * PEAK
     importance = importance.astype(np.float16)
