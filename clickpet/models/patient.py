@@ -17,11 +17,12 @@ from clickpet.errors import InputError
 from clickpet.evaluate.lesion_table import measure_lesions, measure_study, over_mask
 from clickpet.images import voxel_volume_ml
 from clickpet.ingest.petct import PetCt
-from clickpet.models.settings import CHECKPOINTS, DISCRIMINATOR, ModelSettings, read_settings, shown_by
+from clickpet.models.settings import CHECKPOINTS, DISCRIMINATOR, ModelSettings, read_settings, trained_with
 from clickpet.postprocess.specks import drop_faint_specks
 from clickpet.predict.inference import Scan, predict_scan
-from clickpet.tracer.discriminator import find_tracer, load_discriminator
 from clickpet.tracer.mip import render_mip
+from clickpet.tracer.network import load_discriminator
+from clickpet.tracer.voting import find_tracer
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -148,7 +149,7 @@ def _decide_tracer(study: PetCt, settings: ModelSettings, given: str, config: Ma
         return TracerDecision(settings.tracers[0], "only")
     if given:
         return TracerDecision(given, "given")
-    mip = settings.mip or shown_by(config)["mip"]
+    mip = settings.mip or trained_with(config)["mip"]
     picture = render_mip(
         study.suv, study.affine, spacing_out_mm=mip["spacing_mm"], size=mip["size"], compat=mip["compat"]
     )

@@ -8,8 +8,8 @@ import torch
 from tiny_models import write_model
 
 from clickpet.models.settings import write_settings
-from clickpet.phantom.phantom import COHORT, Study, write_cohort
-from clickpet.tracer.discriminator import TracerNet, save_discriminator
+from clickpet.phantom.cohort import COHORT, Study, write_cohort
+from clickpet.tracer.network import TracerNet, save_discriminator
 
 #: Untypical on purpose, so that settings which are not followed show.
 HEATMAP = {"sigma_tumor": 2, "sigma_background": 4, "unit": "voxel", "suv_gate": 3.5, "peak": "unit"}

@@ -8,7 +8,7 @@ import pytest
 from phantom_patient import new_patient, write_models, write_patient
 
 import clickpet
-from clickpet.phantom.phantom import COHORT
+from clickpet.phantom.cohort import COHORT
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "notebook.md").read_text(encoding="utf-8")

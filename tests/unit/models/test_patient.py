@@ -12,7 +12,7 @@ from phantom_patient import HEATMAP, new_patient, write_models, write_patient
 from clickpet.clicks.clicks import Clicks, read_clicks
 from clickpet.clicks.heatmap import draw_heatmap
 from clickpet.errors import InputError
-from clickpet.evaluate.run_results import read_table
+from clickpet.evaluate.tables import read_table
 from clickpet.images import read_image, write_image
 from clickpet.ingest.petct import PetCt, read_study
 from clickpet.models.patient import identify_tracer, segment_patient
