@@ -7,7 +7,7 @@ from functools import cache
 from clickpet.train.options import TrainingOptions
 from clickpet.workflow.buckets import bucket_count, bucket_of
 from clickpet.cohort import FILES, TRACERS, read_cohort
-from clickpet.config import ConfigError, resolve
+from clickpet.config import ConfigError, read_config, resolve
 from clickpet.errors import InputError
 from clickpet.files import content_hash, read_json
 from clickpet.models.settings import CHECKPOINTS, read_settings, trained_with
@@ -16,16 +16,26 @@ from clickpet.workflow.slurm_queue import refuse_orphans
 from clickpet.workflow.training_state import NOT_KNOWN, training_state
 
 
+def warn(text):
+    """A line for the user, once a run: each job reads the rules again."""
+    if workflow.is_main_process:
+        print(f"warning: {text}", file=sys.stderr)
+
+
 def load_config(given):
     try:
+        for file in workflow.configfiles if workflow.is_main_process else ():
+            read_config(file)  # Snakemake has read it, but takes the last of two equal keys
         return resolve(given)
     except ConfigError as error:
         sys.exit(str(error))
+    except InputError as error:
+        sys.exit(f"config: {error}")
 
 
 def load_cohort(path):
     try:
-        return read_cohort(path)
+        return read_cohort(path, tell=warn)
     except InputError as error:
         sys.exit(f"cohort: {error}")
 
@@ -42,7 +52,7 @@ def load_models(config, studies):
     except InputError as error:
         sys.exit(f"config: predict.models: {error}")
     if models.heatmap is None or models.mip is None:
-        print(f"warning: {models.folder} has no settings.json: taking the config's heatmap and MIPs", file=sys.stderr)
+        warn(f"{models.folder} has no settings.json: taking the config's heatmap and MIPs")
     return models
 
 

@@ -128,7 +128,7 @@ def check_files(
     thresholds: Mapping | None = None,
 ) -> dict:
     """`check_study` on the files of a case in our organ numbers and click format; returns `as_record`."""
-    from clickpet.clicks.clicks import read_clicks
+    from clickpet.clicks.reading import read_clicks
     from clickpet.organs.labels import ORGANS
 
     pet = read_image(suv, np.float32)

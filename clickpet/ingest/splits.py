@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+from clickpet.cohort import one_spelling, patient_key
 from clickpet.errors import InputError
 from clickpet.files import read_json
 
@@ -23,6 +24,7 @@ def draw_splits(cases: Sequence[dict], *, n_folds: int, seed: int, kept: dict | 
     Returns {"seed", "folds": {fold: [patients]}, "cases": {slug: fold}}, sorted by name.
     Raises InputError if there are fewer patients than folds.
     """
+    cases = _with_one_spelling(cases)
     patients: dict[str, dict] = {}
     for case in cases:
         patient = patients.setdefault(case["patient"], {"tracers": set(), "lesions": False})
@@ -35,7 +37,13 @@ def draw_splits(cases: Sequence[dict], *, n_folds: int, seed: int, kept: dict | 
         )
     fold_of: dict[str, int] = {}
     if kept and kept["seed"] == seed and len(kept["folds"]) == n_folds:
-        fold_of = {name: int(fold) for fold, names in kept["folds"].items() for name in names if name in patients}
+        by_key = {patient_key(name): name for name in patients}
+        fold_of = {
+            by_key[patient_key(name)]: int(fold)
+            for fold, names in kept["folds"].items()
+            for name in names
+            if patient_key(name) in by_key
+        }
     group_of = {name: ("+".join(sorted(one["tracers"])), one["lesions"]) for name, one in patients.items()}
     in_group, in_all = Counter((group_of[name], fold) for name, fold in fold_of.items()), Counter(fold_of.values())
     for name in sorted(patients, key=lambda name: _draw(seed, name)):
@@ -59,6 +67,7 @@ def given_splits(path: str | Path, cases: Sequence[dict], *, n_folds: int) -> di
     cases : dicts with "case", "slug" and "patient".  Returns the same as `draw_splits`, seed null.
     Raises InputError if folds are missing, a case has no fold or several, or a patient is in several folds.
     """
+    cases = _with_one_spelling(cases)
     folds = read_json(path)
     if not isinstance(folds, list) or not all(isinstance(fold, dict) and "val" in fold for fold in folds):
         raise InputError("is no splits_final.json", where=path, mend='give a list of {"train": [...], "val": [...]}')
@@ -82,6 +91,12 @@ def given_splits(path: str | Path, cases: Sequence[dict], *, n_folds: int) -> di
                 mend="keep the studies of a patient together, else models are scored on patients they saw",
             )
     return _as_splits(cases, fold_of, n_folds, None)
+
+
+def _with_one_spelling(cases: Sequence[dict]) -> list[dict]:
+    """The cases with each patient in one spelling, so that "p1" and "P1 " stay in one fold."""
+    spelling = one_spelling(case["patient"] for case in cases)
+    return [{**case, "patient": spelling[case["patient"]]} for case in cases]
 
 
 def _as_splits(cases: Sequence[dict], fold_of: dict[str, int], n_folds: int, seed: int | None) -> dict:

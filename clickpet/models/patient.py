@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clickpet.clicks.clicks import Clicks
 from clickpet.clicks.heatmap import draw_heatmap
+from clickpet.clicks.heatmap_options import HeatmapOptions
+from clickpet.clicks.model import Clicks
 from clickpet.config import ConfigError, read_config, resolve
 from clickpet.errors import InputError
 from clickpet.evaluate.lesion_table import measure_lesions, measure_study, over_mask
@@ -94,8 +95,8 @@ def segment_patient(
     heatmap = draw_heatmap(
         study.suv,
         Clicks.empty() if clicks is None else clicks,
-        spacing_mm=study.spacing_mm,
-        **(settings.heatmap or config["heatmap"]),
+        HeatmapOptions.from_mapping(settings.heatmap or config["heatmap"]),
+        affine=study.affine,
     )
     options = {name: value for name, value in config["predict"].items() if name not in ("models", "save_disagreement")}
     prediction = next(

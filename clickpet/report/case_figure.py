@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 
-from clickpet.clicks.clicks import KINDS, Clicks
+from clickpet.clicks.model import KINDS, Clicks
 from clickpet.components import LESION_CONNECTIVITY
 from clickpet.images import spacing_mm
 from clickpet.report.style import BLACK, BLUE, GREEN, VERMILION, figure_style, new_figure

@@ -20,7 +20,7 @@ from clickpet.files import read_json, replacing, write_json, write_text
 from clickpet.ingest.cohort_builder import Cohort, table_text
 from clickpet.ingest.study import VOLUME_SUFFIXES
 from clickpet.models.settings import read_settings
-from clickpet.slugs import make_slug
+from clickpet.slugs import make_slug, output_name
 from clickpet.workflow.child_run import WORKFLOW, require_workflow, run_workflow
 from clickpet.workflow.folder_lock import locked_folder
 from clickpet.workflow.signals import termination_as_exception
@@ -38,8 +38,6 @@ RESULTS = {
 }
 #: What only `predict.save_disagreement` asks for.
 MAP = {"_disagreement.nii.gz": "disagreement.nii.gz"}
-#: In bytes, on the usual file systems; a file is written under a name that is longer by a dot and eight digits.
-LONGEST_FILE_NAME = 255 - len(".01234567.")
 #: Files in the working folder: the cohort and config of the patient, and of which inputs its results are.
 TABLE, CONFIG, INPUTS = "patient.tsv", "patient.yaml", "inputs.json"
 #: Rules that read what the user gave.
@@ -75,17 +73,11 @@ class NewPatient:
             )
         if not self.case.strip() or re.search(r"[\t\r\n]", self.case):
             raise InputError(f"{self.case!r} is no name for a case", mend="give one line of text after --case")
-        longest = max(len(os.fsencode(f"{self.file_name}{end}")) for end in (*RESULTS, *MAP, ".nii.gz"))
-        if longest > LONGEST_FILE_NAME:
-            raise InputError(
-                f"the case name {self.case[:40]!r}... is too long for names of files",
-                mend="give a shorter one after --case",
-            )
 
     @property
     def file_name(self) -> str:
-        """What the names of this patient's results begin with."""
-        return re.sub(r"[/\\\0]", "_", self.case)
+        """What the names of this patient's results begin with: the case name, or its slug where no file can have it."""
+        return output_name(self.case)
 
     @property
     def files(self) -> dict[str, Path]:

@@ -16,8 +16,8 @@ import SimpleITK as sitk
 from measure import best_seconds, compare
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
-from clickpet.clicks.clicks import simulate_clicks
 from clickpet.clicks.heatmap import draw_heatmap, heatmap_steps
+from clickpet.clicks.simulation import simulate_clicks
 from clickpet.evaluate.scores import score_masks
 from clickpet.images import read_image, write_image
 from clickpet.organs.labels import ORGAN_CLASSES, relabel_organs, table_from_names

@@ -118,3 +118,17 @@ def test_own_splits_that_leak_or_miss_are_refused(tmp_path, folds, message):
     with pytest.raises(InputError) as error:
         given_splits(splits_file(tmp_path, *folds), CASES, n_folds=2)
     assert message in str(error.value)
+
+
+def test_a_patient_in_several_spellings_stays_in_one_fold(tmp_path):
+    cases = [case(n, name) for n, name in enumerate(["p1", "P1", " p1", "M\u00fcller", "Mu\u0308ller", "q", "r"])]
+    splits = draw_splits(cases, n_folds=4, seed=1)
+    assert len({splits["cases"][slug] for slug in ("c0", "c1", "c2")}) == 1
+    assert splits["cases"]["c3"] == splits["cases"]["c4"]
+    assert sorted(name for fold in splits["folds"].values() for name in fold) == ["M\u00fcller", "P1", "q", "r"]
+    kept = draw_splits(cases[:1] + cases[5:] + [case(9, "s")], n_folds=4, seed=1)
+    assert draw_splits(cases, n_folds=4, seed=1, kept=kept)["cases"]["c1"] == kept["cases"]["c0"]
+    folds = [{"train": [], "val": ["case 0"]}, {"train": [], "val": ["case 1"]}]
+    (tmp_path / "splits.json").write_text(json.dumps(folds))
+    with pytest.raises(InputError, match="puts patient 'P1' into several folds"):
+        given_splits(tmp_path / "splits.json", cases[:2], n_folds=2)
