@@ -10,6 +10,7 @@ from clickpet.cohort import FILES, TRACERS, read_cohort
 from clickpet.config import ConfigError, read_config, resolve
 from clickpet.errors import InputError
 from clickpet.files import content_hash, read_json
+from clickpet.ingest.splits import given_splits, read_splits
 from clickpet.models.settings import CHECKPOINTS, read_settings, trained_with
 from clickpet.workflow.code_key import code_key
 from clickpet.workflow.slurm_queue import refuse_orphans
@@ -84,6 +85,11 @@ def study(wildcards):
     return STUDIES[wildcards.case]
 
 
+def column(name):
+    """Input or params function: a column of the cohort table for a job's case."""
+    return lambda wildcards: getattr(study(wildcards), name)
+
+
 def slugs(*splits, tracer=None):
     """Cases of these splits (and of this tracer), in the table's order."""
     return [
@@ -125,9 +131,9 @@ def is_imported(case):
     return STUDIES[case].split == "predict" and IMPORTED is not None
 
 
-def models_of(case):
+def models_of(wildcards):
     """Folder of the models that segment a case."""
-    return config["predict"]["models"] if is_imported(case) else "results/models"
+    return config["predict"]["models"] if is_imported(wildcards.case) else "results/models"
 
 
 def heatmap_of(wildcards):
@@ -147,7 +153,7 @@ def networks(case, model):
     the graph of a thousand cases an eighth slower.
     """
     if is_imported(case):
-        return files_of_model(models_of(case), model, folds_for(case, model))
+        return files_of_model(config["predict"]["models"], model, folds_for(case, model))
     if STUDIES[case].split == "train":
         return [f"results/models/{model}/fold_{fold_of(case)}/training.json"]
     return [f"results/models/{model}/ensemble.json"]
@@ -155,13 +161,31 @@ def networks(case, model):
 
 def fold_of(case):
     """Fold that holds a train case out; known when the splits are drawn."""
-    return read_folds(checkpoints.split_patients.get().output.splits)[case]
+    splits = checkpoints.split_patients.get().output.splits
+    fold = load_splits(splits)["cases"].get(case)
+    if str(fold) not in NUMBERED_FOLDS:
+        sys.exit(f"{splits}: train case {case} is in fold {fold}, none of {', '.join(NUMBERED_FOLDS)}; delete the file")
+    return fold
 
 
 @cache
-def read_folds(splits):
-    """{slug: fold} of splits.json."""
-    return read_json(splits)["cases"]
+def load_splits(path):
+    """The folds that were drawn."""
+    try:
+        return read_splits(path)
+    except InputError as error:
+        sys.exit(f"splits: {error}")
+
+
+def check_splits():
+    """End with a line if the folds that were drawn, or the user's own, are broken: before any output is deleted."""
+    if os.path.exists("results/splits.json"):
+        load_splits("results/splits.json")
+    if config["splits"] and TRAIN:
+        try:
+            given_splits(config["splits"], [STUDIES[case].as_dict() for case in TRAIN], n_folds=len(NUMBERED_FOLDS))
+        except InputError as error:
+            sys.exit(f"config: splits: {error}")
 
 
 def files_of_model(models, model, folds):
@@ -203,9 +227,9 @@ def given_tracer(wildcards):
     return STUDIES[wildcards.case].tracer if STUDIES[wildcards.case].split == "predict" else ""
 
 
-def labels_of(case):
+def labels_of(wildcards):
     """What names a case in the tables."""
-    return {key: value for key, value in STUDIES[case].as_dict().items() if key not in FILES}
+    return {key: value for key, value in study(wildcards).as_dict().items() if key not in FILES}
 
 
 def splits_if_train(wildcards):
@@ -257,6 +281,8 @@ TRAINING_OPTIONS = (
     "training_clicks",
     "organ_loss_weight",
     "misalignment",
+    "pretrained_stem",
+    "pretrained_head",
 )
 # all code that decides what a training learns; how it is kept alive and recorded is not part of it
 TRAINING_METHOD = method("clickpet.train.trainer.ClickPetTrainer", "clickpet.nnunet.network")
@@ -269,6 +295,7 @@ BLOCKS = [".b2nd", "_seg.b2nd"]
 PREPROCESSED = [*BLOCKS, ".pkl"]
 TRAINED = [tracer for tracer in TRACERS if train_cases(tracer)]
 IMPORTED = load_models(config, STUDIES)
+check_splits()
 DISCRIMINATOR = ["tracer"] if len(TRAINED) > 1 else []
 DISCRIMINATOR_FOLDS = FOLDS if DISCRIMINATOR else []
 ENSEMBLES_USED = any(STUDIES[case].split != "train" and not is_imported(case) for case in CASES)

@@ -16,7 +16,6 @@ from clickpet.clicks.model import Clicks
 from clickpet.config import ConfigError, read_config, resolve
 from clickpet.errors import InputError
 from clickpet.evaluate.lesion_table import measure_lesions, measure_study, over_mask
-from clickpet.images import voxel_volume_ml
 from clickpet.ingest.petct import PetCt
 from clickpet.models.settings import CHECKPOINTS, DISCRIMINATOR, ModelSettings, read_settings, trained_with
 from clickpet.postprocess.specks import drop_faint_specks
@@ -113,8 +112,8 @@ def segment_patient(
     mask = drop_faint_specks(
         prediction.mask,
         study.suv,
+        affine=study.affine,
         **config["postprocess"],
-        voxel_volume_mm3=1000 * voxel_volume_ml(study.affine),
     )
     spread = prediction.disagreement
     if spread is None:
