@@ -56,6 +56,7 @@ rule prepare:
         "results/splits.json" if TRAIN else [],
         "results/cohort.tsv",
         FINDINGS,
+        "results/sound_studies.txt",
 
 
 rule train:

@@ -24,11 +24,12 @@ _MODULES = {
     "write_image": "clickpet.images",
     "Image": "clickpet.images",
     # clicks and heatmaps
-    "Clicks": "clickpet.clicks.clicks",
-    "read_clicks": "clickpet.clicks.clicks",
-    "simulate_clicks": "clickpet.clicks.clicks",
-    "write_clicks": "clickpet.clicks.clicks",
-    "write_markups": "clickpet.clicks.clicks",
+    "Clicks": "clickpet.clicks.model",
+    "read_clicks": "clickpet.clicks.reading",
+    "simulate_clicks": "clickpet.clicks.simulation",
+    "write_clicks": "clickpet.clicks.writing",
+    "write_markups": "clickpet.clicks.writing",
+    "HeatmapOptions": "clickpet.clicks.heatmap_options",
     "draw_heatmap": "clickpet.clicks.heatmap",
     # tracer and lesions
     "render_mip": "clickpet.tracer.mip",

@@ -5,6 +5,7 @@ from clickpet.workflow.job import logged
 
 def main(job):
     with logged(job.log[0], job.threads):
+        from clickpet.errors import InputError
         from clickpet.files import write_json
         from clickpet.images import read_image, write_image
         from clickpet.ingest.findings import as_record
@@ -12,7 +13,10 @@ def main(job):
         from clickpet.organs.cache import read_map
         from clickpet.organs.labels import ORGANS
 
-        organs = read_map(job.params.folder, job.wildcards.case, job.input.ct, job.params.settings)
+        try:
+            organs = read_map(job.params.folder, job.wildcards.case, job.input.ct, job.params.settings)
+        except InputError as error:
+            raise InputError(str(error), mend="run snakemake with --forcerun segment_organs") from error
         liver, suv = organs.array == ORGANS["liver"], read_image(job.input.suv).array
         findings = check_liver(
             suv=suv, liver=liver, affine=organs.affine, tracer=job.params.tracer, thresholds=job.params.thresholds

@@ -96,3 +96,21 @@ def _odd_orientation(record: Mapping, records: Sequence[Mapping]) -> list[dict]:
         return []
     what = f"its axes are {record['orientation']}, those of {count} others {usual}"
     return [asdict(Finding("soft", "orientation", what, None, f"store it as {usual}, as the others are"))]
+
+
+def require_sound_study(record: Mapping) -> None:
+    """Raise InputError that names the hard findings in the record of one study (`as_record`); print the soft ones."""
+    hard = [found for found in record["findings"] if found["severity"] == "hard"]
+    if hard:
+        raise InputError(
+            " | ".join(found["what"] for found in hard), where=f"case {record['case']}", mend=hard[0]["mend"] or None
+        )
+    for line in soft_lines(record):
+        print(line)
+
+
+def soft_lines(record: Mapping) -> list[str]:
+    """The soft findings in the record of one study, a line each."""
+    return [
+        f"warning: {found['what']}; {found['mend']}" for found in record["findings"] if found["severity"] == "soft"
+    ]

@@ -79,7 +79,7 @@ def check_files(
 
     records : case.json and truth.json, whose "warnings" become soft findings.
     """
-    from clickpet.clicks.clicks import read_clicks
+    from clickpet.clicks.reading import read_clicks
     from clickpet.organs.labels import ORGANS
 
     pet = read_image(suv, np.float32)

@@ -144,7 +144,7 @@ def _belonging(pet: Image, ct: Image, path: str | Path) -> list[str]:
     """What the headers of PET and CT say against each other, where both are DICOM; InputError for two patients."""
     if not (hasattr(pet, "frame_of_reference") and hasattr(ct, "frame_of_reference")):
         return []
-    from clickpet.dicom.selection import compare_volumes
+    from clickpet.dicom.pairing import compare_volumes
 
     return compare_volumes(pet, ct, path)
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from clickpet.clicks.heatmap_options import RELEASED_HEATMAP, HeatmapOptions
 from clickpet.errors import InputError
 from clickpet.files import read_json, write_json
 
@@ -19,15 +20,7 @@ DISCRIMINATOR = "tracer"
 CHECKPOINTS = {"fdg": "checkpoint_final.pth", "psma": "checkpoint_final.pth", "tracer": "checkpoint.pth"}
 #: What the released weights were trained with (docs/deviations.md).
 RELEASED = {
-    "heatmap": {
-        "sigma_tumor": 3,
-        "sigma_background": 6,
-        "unit": "voxel",
-        "suv_gate": 4,
-        "peak": "unit",
-        "compat": "released",
-        "keep_clicked": True,
-    },
+    "heatmap": RELEASED_HEATMAP.as_config(),
     "mip": {"spacing_mm": 3, "size": 224, "compat": "released"},
 }
 
@@ -37,7 +30,7 @@ class ModelSettings:
     """A folder of models, `{folder}/{fdg,psma,tracer}/fold_{fold}/`.
 
     folds : of each model that is there, as text, {"fdg": ["0", "1"], "tracer": [...]};  heatmap : options of
-    `clickpet.clicks.heatmap.draw_heatmap`;  mip : {"spacing_mm", "size", "compat"} of
+    `HeatmapOptions`, checked;  mip : {"spacing_mm", "size", "compat"} of
     `clickpet.tracer.mip.render_mip`. None where it is not recorded.
     """
 
@@ -119,6 +112,7 @@ def read_record(folder: str | Path) -> dict:
         ) from error
     if not good:
         raise InputError("is no record of models", where=path, mend="copy the models again, or remove this file")
+    HeatmapOptions.from_mapping(record.get("heatmap") or {}, where=path)
     return record
 
 

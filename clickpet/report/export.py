@@ -18,9 +18,8 @@ from clickpet.evaluate.tables import write_table
 from clickpet.files import read_json, replacing
 from clickpet.images import read_image
 from clickpet.ingest.study import holds_dicom
+from clickpet.slugs import output_name
 
-#: Longest name of a file without its suffix; file systems take 255 bytes with it.
-LONGEST_NAME_BYTES = 200
 #: First columns of the tables of the whole cohort.
 LABELS = ("case", "file", "tracer", "patient", "centre", "split")
 
@@ -117,10 +116,10 @@ def _map_studies(work: Callable, studies: Sequence[Study], names: Sequence[str],
 def file_names(studies: Sequence[Study]) -> list[str]:
     """Names of the studies' files without suffix: the case, or its slug where the case cannot be one or is taken."""
     names, taken = [], set()
+    owner = {study.slug.lower(): study.case for study in studies}
     for study in studies:
-        name = study.case
-        fits = not any(character in name for character in "/\\\0") and name.strip(". ") == name
-        if not fits or len(name.encode()) > LONGEST_NAME_BYTES or name.lower() in taken:
+        name = output_name(study.case)
+        if name.lower() in taken or owner.get(name.lower(), study.case) != study.case:
             name = study.slug
         taken.add(name.lower())
         names.append(name)

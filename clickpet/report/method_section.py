@@ -94,14 +94,19 @@ def _heatmaps(heatmap: Mapping) -> str:
     unit = {"voxel": "voxels", "mm": "mm"}[heatmap["unit"]]
     peak = "each with a peak of 1" if heatmap["peak"] == "unit" else "each with a sum of 1"
     text = (
-        f"One channel: tumour clicks as Gaussians of sigma = {heatmap['sigma_tumor']:g} {unit} ({peak}), zero where "
-        f"SUV is below the smaller of {heatmap['suv_gate']:g} g/ml and the SUV at the click, clipped to [0, 1]; minus "
-        f"background clicks as Gaussians of sigma = {heatmap['sigma_background']:g} {unit}, zero where the tumour "
-        "map is positive."
+        f"One channel: tumour clicks as Gaussians of sigma = {_sigma(heatmap['sigma_tumor'])} {unit} ({peak}), zero "
+        f"where SUV is below the smaller of {heatmap['suv_gate']:g} g/ml and the SUV at the click, clipped to [0, 1]; "
+        f"minus background clicks as Gaussians of sigma = {_sigma(heatmap['sigma_background'])} {unit}, zero where the "
+        f"tumour map is positive{', but for the clicked voxels' if heatmap['keep_clicked'] else ''}."
     )
     if heatmap["compat"] == "released":
         text += " Signs are those of the released code (compat: released), to fit weights trained with it."
     return text
+
+
+def _sigma(sigma: float | Sequence[float]) -> str:
+    """A sigma, or three of them: "3", "3 x 3 x 2"."""
+    return " x ".join(f"{one:g}" for one in (sigma if isinstance(sigma, Sequence) else [sigma]))
 
 
 def _organs(organs: Mapping, train: Mapping) -> str:
@@ -158,7 +163,7 @@ def _inference(predict: Mapping) -> str:
 
 
 def _postprocessing(postprocess: Mapping) -> str:
-    if postprocess.get("min_volume_mm3"):
+    if postprocess["min_volume_mm3"] is not None:
         size = f"smaller than {postprocess['min_volume_mm3']:g} mm³"
     else:
         size = f"of fewer than {postprocess['min_voxels']} voxels"
