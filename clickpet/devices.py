@@ -42,10 +42,11 @@ def choose_device(gpus: int | None = None) -> str:
         print(f"computing on the CPU: {reason}", flush=True)
         return "cpu"
     require_gpu()
-    for index in range(gpus or 1):
-        print(describe_gpu(index), flush=True)
-    if gpus in (None, 1):  # several are tried by the processes that get one each
+    if gpus in (None, 1):
+        print(describe_gpu(), flush=True)
         try_gpu(torch.device("cuda", 0))
+    else:  # to look closer would take memory of each; the processes that get one each do
+        print(f"{gpus} GPUs, {_versions()}", flush=True)
     return "cuda"
 
 
