@@ -15,7 +15,7 @@ from clickpet.clicks.heatmap_options import HeatmapOptions
 from clickpet.clicks.model import Clicks
 from clickpet.clicks.reading import read_clicks
 from clickpet.errors import InputError
-from clickpet.evaluate.run_results import read_table
+from clickpet.evaluate.tables import read_table
 from clickpet.images import read_image, write_image
 from clickpet.ingest.petct import PetCt, read_study
 from clickpet.models.patient import identify_tracer, segment_patient
