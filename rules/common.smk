@@ -281,6 +281,8 @@ TRAINING_OPTIONS = (
     "training_clicks",
     "organ_loss_weight",
     "misalignment",
+    "pretrained_stem",
+    "pretrained_head",
 )
 # all code that decides what a training learns; how it is kept alive and recorded is not part of it
 TRAINING_METHOD = method("clickpet.train.trainer.ClickPetTrainer", "clickpet.nnunet.network")

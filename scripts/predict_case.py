@@ -5,6 +5,7 @@ from clickpet.workflow.job import logged
 
 def main(job):
     with logged(job.log[0], job.threads, gpus=job.resources.get("gpu", 1)):
+        from clickpet.devices import choose_device
         from clickpet.files import read_json, write_json
         from clickpet.images import write_image
         from clickpet.predict.inference import (
@@ -30,6 +31,7 @@ def main(job):
                 f"{job.params.models_folder}/{tracer}",
                 member_folds(job.params.slug, job.params.split, job.params.folds[tracer], case_folds),
                 **job.params.predict,
+                device=choose_device(job.resources.get("gpu")),
                 calibration=read_json(calibration)[tracer] if calibration else None,
                 disagreement="everywhere" if job.output.get("map") else "lesions",
             )

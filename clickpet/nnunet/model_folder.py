@@ -166,11 +166,11 @@ def mirroring_axes(checkpoint: dict) -> tuple[int, ...]:
     return tuple(axes) if axes is not None else ()
 
 
-def load_checkpoint(path: str | Path) -> dict:
+def load_checkpoint(path: str | Path, *, mapped: bool = True) -> dict:
     """Read a checkpoint without running code that it may carry.
 
     Only tensors, plain containers and numbers are accepted (`weights_only`; NumPy scalars, which
-    nnU-Net's log holds, are allowed for). Tensors are mapped to the file where its format permits.
+    nnU-Net's log holds, are allowed for). Tensors are mapped to the file where its format permits and `mapped` is true.
     Raises InputError for a missing or broken file and for one that holds anything else.
     """
     path = Path(path)
@@ -179,7 +179,7 @@ def load_checkpoint(path: str | Path) -> dict:
     with torch.serialization.safe_globals(_numpy_scalars()):
         try:
             try:
-                checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+                checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
             except RuntimeError as error:  # files of torch < 1.6 cannot be mapped
                 if "mmap" not in str(error):
                     raise

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from clickpet.devices import choose_device
 from clickpet.errors import InputError
 from clickpet.files import replacing
 from clickpet.images import Image, grid_text, read_image, same_grid, write_image
@@ -76,13 +77,6 @@ def _on_grid_of(pet: Image, path: str | Path) -> np.ndarray:
     return image.array
 
 
-def best_device() -> str:
-    """The first GPU if there is one, else the CPU."""
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
 def predict_scan(
     read_inputs: Callable[[], tuple[Scan, Iterable[np.ndarray]]],
     model_folder: str | Path,
@@ -108,7 +102,7 @@ def predict_scan(
     "peak_memory_mb", and in "seconds" also "load" (models and inputs) and "total".
     """
     start = time.perf_counter()
-    device = device or best_device()
+    device = device or choose_device()
     with ThreadPoolExecutor(1) as pool:
         loading = pool.submit(_load, model_folder, members, device)
         scan, heatmaps = read_inputs()

@@ -46,7 +46,10 @@ class RunLog:
 
 @dataclass(frozen=True)
 class Training:
-    """A lesion training. state : "done", "running", "waiting" or "stopped"; remaining_s : None where unknown."""
+    """A lesion training. state : "done", "running", "waiting" or "stopped"; remaining_s : None where unknown.
+
+    data_wait : share of the last epoch in which the device waited for data, None where unknown.
+    """
 
     tracer: str
     fold: str
@@ -57,6 +60,7 @@ class Training:
     idle_s: float
     state: str
     log: str
+    data_wait: float | None = None
 
 
 def last_run(folder: str | Path) -> RunLog | None:
@@ -138,10 +142,11 @@ def trainings(folder: str | Path, queue: list[QueuedJob]) -> list[Training]:
 
 def _training(root: Path, tracer: str, fold: str, job: QueuedJob | None) -> Training:
     progress = root / "results" / "training" / tracer / f"fold_{fold}" / "progress.json"
-    epoch, epochs, seconds, idle_s = 0, 0, 0.0, float("inf")
+    epoch, epochs, seconds, idle_s, data_wait = 0, 0, 0.0, float("inf"), None
     if progress.is_file():
         said = read_json(progress)
         epoch, epochs, seconds = said["epoch"], said["epochs"], said["seconds_per_epoch"]
+        data_wait = said.get("data_wait_share")
         idle_s = time.time() - progress.stat().st_mtime
     if (root / "results" / "models" / tracer / f"fold_{fold}" / "checkpoint_final.pth").is_file():
         state = "done"
@@ -151,7 +156,7 @@ def _training(root: Path, tracer: str, fold: str, job: QueuedJob | None) -> Trai
         state = "running" if idle_s < max(600, 3 * seconds) else "stopped"
     remaining_s = None if not epochs or state == "done" else (epochs - epoch) * seconds
     log = f"logs/train_lesion_fold/{tracer}/{fold}.log"
-    return Training(tracer, fold, epoch, epochs, seconds, remaining_s, idle_s, state, log)
+    return Training(tracer, fold, epoch, epochs, seconds, remaining_s, idle_s, state, log, data_wait)
 
 
 def controllers(folder: str | Path) -> list[int]:
@@ -235,11 +240,12 @@ def _trainings(found: list[Training]) -> str:
     rows = [
         [
             *[one.tracer, one.fold, f"{one.epoch}/{one.epochs}" if one.epochs else "-"],
-            *[f"{one.seconds_per_epoch:.0f}" if one.epochs else "-", duration(one.remaining_s), one.state, one.log],
+            *[f"{one.seconds_per_epoch:.0f}" if one.epochs else "-"],
+            *["-" if one.data_wait is None else f"{one.data_wait:.0%}", duration(one.remaining_s), one.state, one.log],
         ]
         for one in found
     ]
-    return _table("Trainings", ["tracer", "fold", "epochs", "s/epoch", "left", "state", "log"], rows)
+    return _table("Trainings", ["tracer", "fold", "epochs", "s/epoch", "waits for data", "left", "state", "log"], rows)
 
 
 def _queue(queue: list[QueuedJob], run: RunLog | None) -> str:

@@ -75,6 +75,16 @@ def train(folder, fold: int, epoch: int, seconds_ago: float = 0, done: bool = Fa
         (final / "checkpoint_final.pth").touch()
 
 
+def test_the_wait_for_data_is_shown_where_it_is_known(folder):
+    train(folder, 0, epoch=4)
+    train(folder, 1, epoch=4)
+    progress = folder / "results" / "training" / "fdg" / "fold_1" / "progress.json"
+    progress.write_text(json.dumps({**json.loads(progress.read_text()), "data_wait_share": 0.126}))
+    assert [one.data_wait for one in trainings(folder, [])] == [None, 0.126]
+    rows = [line.split() for line in report_status(folder).splitlines() if line.startswith("  fdg")]
+    assert [row[4] for row in rows] == ["-", "13%"]
+
+
 def queued(fold: int, state: str) -> QueuedJob:
     return QueuedJob(
         str(fold), state, "clickpet_x", "1:00", "9:00", "n1", "None", "/run", "train_lesion_fold", f"fdg_{fold}"
