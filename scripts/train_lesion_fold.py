@@ -7,7 +7,8 @@ def main(job):
     with logged(job.log[0], job.threads, gpus=job.resources.get("gpu", 1)):
         from clickpet.devices import choose_device
         from clickpet.files import read_json, write_json
-        from clickpet.train.lesion_fold import fold_cases, publish, train_lesion_fold
+        from clickpet.train.key import fold_cases
+        from clickpet.train.lesion_fold import publish, train_lesion_fold
         from clickpet.train.options import TrainingOptions
         from clickpet.workflow.local_copy import local_copy
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from clickpet.errors import InputError
 from clickpet.files import replacing
-from clickpet.nnunet.model_folder import load_checkpoint
 
 FINAL, LATEST, PREVIOUS = "checkpoint_final.pth", "checkpoint_latest.pth", "checkpoint_previous.pth"
 #: What a training needs of a checkpoint to go on.
@@ -59,6 +58,8 @@ def read_newest(folder: str | Path, *names: str) -> tuple[Path, dict] | None:
 
 def _read(path: Path) -> dict:
     """A checkpoint whose parts have their checksums; InputError otherwise. torch itself does not look at them."""
+    from clickpet.nnunet.model_folder import load_checkpoint  # with torch, which `clickpet status` does not need
+
     try:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from clickpet.files import read_json
 from clickpet.workflow.slurm_queue import NoAnswerError, QueuedJob, queued_jobs
+from clickpet.workflow.training_state import superseded
 
 _LOG_LINE = re.compile(r"logs?: (?P<logs>.+?)(?: \(check log file\(s\) for error details\))?$")
 
@@ -202,7 +203,12 @@ def report_status(folder: str | Path) -> str:
     except NoAnswerError as error:
         queue, told = [], f"{error}\n" if run and run.logs_of else ""
     parts = [_headline(run, masters), told, _orphans(queue, masters, run), _steps(run)]
-    parts += [_trainings(trainings(folder, queue)), _queue(queue, run), _failures(run, Path(folder))]
+    parts += [
+        _trainings(trainings(folder, queue)),
+        _superseded(folder),
+        _queue(queue, run),
+        _failures(run, Path(folder)),
+    ]
     return "\n".join(part for part in parts if part).rstrip("\n")
 
 
@@ -246,6 +252,17 @@ def _trainings(found: list[Training]) -> str:
         for one in found
     ]
     return _table("Trainings", ["tracer", "fold", "epochs", "s/epoch", "waits for data", "left", "state", "log"], rows)
+
+
+def _superseded(folder: str | Path) -> str:
+    """Checkpoints of earlier settings: a return to them goes on from there, and they take space."""
+    found = superseded(Path(folder, "results"))
+    rows = [
+        [one.tracer, one.fold, "finished" if one.finished else "begun", f"{one.size / 1e6:.0f} MB", str(one.folder)]
+        for one in found
+    ]
+    title = "Checkpoints of earlier settings (clickpet status --drop-superseded deletes them)"
+    return _table(title, ["tracer", "fold", "state", "size", "folder"], rows)
 
 
 def _queue(queue: list[QueuedJob], run: RunLog | None) -> str:

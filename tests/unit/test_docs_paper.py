@@ -75,4 +75,4 @@ def test_the_function_or_file_exists(name):
 @pytest.mark.parametrize("score", [name for name in names(4) if re.fullmatch(r"[a-z_]+", name)])
 def test_the_score_exists(score):
     nothing = np.zeros((1, 1, 1), bool)
-    assert score in score_masks(nothing, nothing, voxel_volume_ml=1)
+    assert score in score_masks(nothing, nothing, np.eye(4))

@@ -17,7 +17,8 @@ from clickpet.nnunet.plans import (
     network_plans,
     resencl_plans,
 )
-from clickpet.train.lesion_fold import fold_cases, publish, train_lesion_fold
+from clickpet.train.key import fold_cases
+from clickpet.train.lesion_fold import publish, train_lesion_fold
 from clickpet.train.loss import LesionAndOrganLoss
 from clickpet.train.options import TrainingOptions
 from clickpet.train.preprocessing import preprocess_case, save_preprocessed
