@@ -245,6 +245,16 @@ def truth_if_any(wildcards):
     return f"results/cases/{wildcards.case}/truth.nii.gz" if STUDIES[wildcards.case].label else []
 
 
+def label_record_if_any(wildcards):
+    return f"results/cases/{wildcards.case}/truth.json" if STUDIES[wildcards.case].label else []
+
+
+def findings_if_new(wildcards):
+    """New patients are looked at one by one, and a hard finding stops their prediction; others wait as a cohort."""
+    new = STUDIES[wildcards.case].split == "predict"
+    return f"results/cases/{wildcards.case}/quality.json" if new else []
+
+
 def given_organs_if_any(wildcards):
     given = config["organs"]["provider"] == "given" and study(wildcards).split == "train"
     return f"results/cases/{wildcards.case}/organs.nii.gz" if given else []

@@ -136,6 +136,8 @@ rule check_quality:
         truth=truth_if_any,
         organs=given_organs_if_any,
         clicks="results/cases/{case}/clicks.json",
+        record="results/cases/{case}/case.json",
+        label_record=label_record_if_any,
     output:
         quality="results/cases/{case}/quality.json",
     log:

@@ -8,6 +8,7 @@ rule predict_case:
         suv="results/cases/{case}/suv.nii.gz",
         heatmap="results/cases/{case}/heatmap.nii.gz",
         tracer="results/cases/{case}/tracer.json",
+        findings=findings_if_new,
         splits=splits_if_train,
         models=lesion_models,
         calibration=calibration_if_any,

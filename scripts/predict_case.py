@@ -8,6 +8,7 @@ def main(job):
         from clickpet.devices import choose_device
         from clickpet.files import read_json, write_json
         from clickpet.images import write_image
+        from clickpet.ingest.findings import require_sound_study
         from clickpet.predict.inference import (
             member_folds,
             predict_scan,
@@ -17,6 +18,8 @@ def main(job):
             write_lesion_disagreement,
         )
 
+        if job.input.get("findings"):
+            require_sound_study(read_json(job.input.findings))
         tracer = read_json(job.input.tracer)["tracer"]
         case_folds = read_json(job.input.splits)["cases"] if job.input.splits else {}
         calibration = job.input.get("calibration")

@@ -8,7 +8,7 @@ def main(job):
         import csv
 
         from clickpet.files import write_text
-        from clickpet.ingest.quality import require_sound
+        from clickpet.ingest.findings import require_sound
 
         with open(job.input.quality, encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))

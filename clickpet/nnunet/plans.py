@@ -13,7 +13,7 @@ import numpy as np
 
 from clickpet.errors import InputError
 from clickpet.files import read_json, write_json
-from clickpet.images import spacing_mm
+from clickpet.geometry import Turn, spacing_mm
 from clickpet.nnunet.nonzero_box import nonzero_box
 
 CONFIGURATION = "3d_fullres"
@@ -43,10 +43,13 @@ def dataset_json(n_training: int) -> dict:
 def fingerprint_case(ct: np.ndarray, suv: np.ndarray, truth: np.ndarray, affine: np.ndarray) -> tuple[dict, np.ndarray]:
     """What nnU-Net's fingerprint wants to know of a case, without importing nnU-Net.
 
-    ct, suv, truth : (x, y, z).  Returns a dict with "spacing" (mm, z y x), "shape_after_crop" (z y x) and
-    "relative_size_after_cropping", and the float32 (2, n) intensities of CT and PET in the n lesion voxels. The
-    click channel takes no part: it is not normalised.
+    ct, suv, truth : (x, y, z); they are turned here to the axes that the networks see, CANONICAL. Returns a dict with
+    "spacing" (mm, z y x), "shape_after_crop" (z y x) and "relative_size_after_cropping", and the float32 (2, n)
+    intensities of CT and PET in the n lesion voxels. The click channel takes no part: it is not normalised.
     """
+    turn = Turn.between(affine)
+    affine = turn.affine(ct.shape, affine)
+    ct, suv, truth = (turn.array(volume) for volume in (ct, suv, truth))
     box = nonzero_box([ct, suv])
     shape = [axis.stop - axis.start for axis in box]
     case = {

@@ -10,9 +10,11 @@ import numpy as np
 import torch
 
 from clickpet.errors import InputError
+from clickpet.geometry import Turn, orientation
 from clickpet.nnunet.model_folder import ModelFolder, load_checkpoint, load_network, mirroring_axes, read_model_folder
 from clickpet.nnunet.nonzero_box import Box, nonzero_box
 from clickpet.predict.body import body_box
+from clickpet.predict.finite_logits import NonFiniteLogitsError
 from clickpet.predict.mirroring import Workload, mirrorings
 from clickpet.predict.network_grid import NetworkGrid, NetworkInput
 from clickpet.predict.nnunet_sliding_window import nnunet_sliding_window
@@ -39,7 +41,7 @@ class Prediction:
 
     details : "mirror_axes", "members", "tiles", "forward_passes", "voxels", "network_grid", "disagreement"
     (mean over the lesion, see `SlidingWindowOutput.mean_spread`; 0 without lesion, None for one fold), "seconds" of
-    each part.
+    each part, "orientation" (of the study's own axes).
     disagreement : float32 (x, y, z), standard deviation of the lesion probability over the folds, in the mask or
     everywhere as asked for, else 0; None if not asked for or for one fold.
     """
@@ -136,7 +138,38 @@ class LesionEnsemble:
 
         CT and PET are prepared once. A heatmap that gives the network what it saw just before gives that
         prediction again at no cost; every prediction is what `predict` gives for its heatmap.
+
+        The networks see the axes as in training, CANONICAL, whatever the order in which the study is stored; masks and
+        maps come out in the study's own order. Raises InputError where a network gives NaN or infinite values.
         """
+        turn = Turn.between(affine)
+        turned = (turn.array(ct), turn.array(suv), map(turn.array, heatmaps), turn.affine(suv.shape, affine))
+        steps = self._canonical_steps(*turned, **options)
+        while True:
+            try:
+                prediction = next(steps, None)
+            except NonFiniteLogitsError as error:
+                raise self._not_finite(self.folds[error.member]) from error
+            if prediction is None:
+                return
+            spread = prediction.disagreement
+            yield replace(
+                prediction,
+                mask=turn.back(prediction.mask),
+                affine=affine,
+                details={**prediction.details, "orientation": orientation(affine)},
+                disagreement=None if spread is None else turn.back(spread),
+            )
+
+    def _not_finite(self, fold: int | str) -> InputError:
+        return InputError(
+            f"fold {fold} gave values that are not finite (NaN or infinite)",
+            where=self.model.checkpoint(fold),
+            mend="train or import this fold again, or leave it out of 'folds'",
+        )
+
+    def _canonical_steps(self, ct, suv, heatmaps: Iterable[np.ndarray], affine, **options) -> Iterator[Prediction]:
+        """`predict_steps` of volumes whose axes are CANONICAL."""
         options = InferenceOptions(**options)
         if ct.shape != suv.shape:
             raise InputError(f"CT {ct.shape} and PET {suv.shape} differ in shape", mend="resample CT onto the PET grid")

@@ -18,6 +18,7 @@ from clickpet.config import ConfigError, resolve
 from clickpet.errors import InputError
 from clickpet.files import read_json, replacing, write_json, write_text
 from clickpet.ingest.cohort_builder import Cohort, table_text
+from clickpet.ingest.findings import soft_lines
 from clickpet.ingest.study import VOLUME_SUFFIXES
 from clickpet.models.settings import read_settings
 from clickpet.slugs import make_slug, output_name
@@ -34,6 +35,7 @@ RESULTS = {
     "_lesions.csv": "lesion_table.csv",
     "_study.json": "study.json",
     "_prediction.json": "prediction.json",
+    "_quality.json": "quality.json",
     "_mip.png": "mip.png",
 }
 #: What only `predict.save_disagreement` asks for.
@@ -169,6 +171,8 @@ def predict_patient(
                 "CT, PET or clicks have changed while they were segmented", mend="start again when they are complete"
             )
         write_json(folder / INPUTS, inputs)
+        for line in soft_lines(read_json(case / "quality.json")):
+            progress(line)
         files = {**RESULTS, **(MAP if settings["predict"].get("save_disagreement") else {})}
         return _collect(case, patient, out, files)
 
