@@ -75,6 +75,12 @@ def method(*names):
     return code_key(*names, library=f"{workflow.basedir}/clickpet")
 
 
+def asks_for_gpu(rule):
+    """True if a profile or the command line gives the jobs of a rule a GPU."""
+    asked = workflow.get_rule(rule).resources.get("gpu")
+    return getattr(asked, "value", asked) not in (None, 0, "0")
+
+
 def study(wildcards):
     """The row of a case."""
     if wildcards.case not in STUDIES:
