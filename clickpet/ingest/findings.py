@@ -111,6 +111,4 @@ def require_sound_study(record: Mapping) -> None:
 
 def soft_lines(record: Mapping) -> list[str]:
     """The soft findings in the record of one study, a line each."""
-    return [
-        f"warning: {found['what']}; {found['mend']}" for found in record["findings"] if found["severity"] == "soft"
-    ]
+    return [f"warning: {found['what']}; {found['mend']}" for found in record["findings"] if found["severity"] == "soft"]
