@@ -158,6 +158,11 @@ def overlap_voxels(encoded: RunLengthMask, other: RunLengthMask) -> np.ndarray:
     return voxels_before(encoded.start + encoded.length) - voxels_before(encoded.start)
 
 
+def component_overlap(encoded: RunLengthMask, component: np.ndarray, count: int, other: RunLengthMask) -> np.ndarray:
+    """Voxels of each component that are foreground in `other` (of the same shape and axes) too: int64 (count,)."""
+    return sum_by_component(overlap_voxels(encoded, other), component, count)
+
+
 def iterate_voxels(encoded: RunLengthMask) -> Iterator[tuple[slice, np.ndarray, tuple[np.ndarray, ...]]]:
     """Iterate over the foreground voxels, some CHUNK_VOXELS at a time.
 

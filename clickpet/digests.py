@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,10 +63,8 @@ def check_recorded(checkpoint: str | Path, weights: Mapping[str, torch.Tensor]) 
             where=path,
             mend="train, import or copy this fold again, with all files of its folder",
         )
-    try:
+    with suppress(OSError):  # it only saves time
         write_json(note_file, note)
-    except OSError:
-        pass  # it only saves time
 
 
 def _read(path: Path) -> dict:

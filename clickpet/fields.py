@@ -10,10 +10,15 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _FORMULA = re.compile(r"'*[=+\-@].", re.DOTALL)
 
 
+def without_controls(text: str) -> str:
+    """`text` with spaces for control characters (tabs, line ends, escape sequences of terminals)."""
+    return _CONTROL.sub(" ", text)
+
+
 def field_text(value: object) -> str:
-    """`value` as the text of a field: control characters become spaces; a formula is written behind an apostrophe,
-    which spreadsheets take as "this is text" and `field_value` takes away again."""
-    text = _CONTROL.sub(" ", str(value))
+    """`value` as the text of a field: without control characters; a formula is written behind an apostrophe, which
+    spreadsheets take as "this is text" and `field_value` takes away again."""
+    text = without_controls(str(value))
     return f"'{text}" if _FORMULA.match(text) else text
 
 

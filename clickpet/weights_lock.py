@@ -15,7 +15,7 @@ _SHA256 = re.compile("[0-9a-f]{64}")
 
 
 def read_lock(folder: str | Path) -> dict:
-    """The lock file of a weights folder, {archive: {"files": {file below the folder: SHA-256}, ...}}; empty without one.
+    """The lock file of a weights folder, {archive: {"files": {relative path: SHA-256}, ...}}; empty without one.
 
     Raises InputError if it is broken.
     """

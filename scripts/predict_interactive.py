@@ -8,6 +8,7 @@ def main(job):
         from clickpet.clicks.heatmap import heatmap_steps
         from clickpet.clicks.heatmap_options import HeatmapOptions
         from clickpet.clicks.reading import read_clicks
+        from clickpet.devices import choose_device
         from clickpet.files import read_json
         from clickpet.predict.inference import member_folds, predict_scan, read_scan, write_masks
 
@@ -27,6 +28,7 @@ def main(job):
             f"{job.params.models_folder}/{tracer}",
             member_folds(job.params.slug, job.params.split, job.params.folds[tracer], case_folds),
             **job.params.predict,
+            device=choose_device(job.resources.get("gpu")),
             calibration=read_json(calibration)[tracer] if calibration else None,
         )
         write_masks(job.output.masks, predictions)

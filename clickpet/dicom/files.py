@@ -45,7 +45,8 @@ def read_dataset(file: Path, *, keywords: Sequence[str] | None = None, pixels: b
     keywords : what to read, None for everything;  pixels : whether to read PixelData, too.
     """
     wanted = None if keywords is None else [*keywords, *(["PixelData"] if pixels else [])]
-    with pydicom.config.disable_value_validation():
+    with warnings.catch_warnings(), pydicom.config.disable_value_validation():
+        warnings.simplefilter("ignore")
         dataset = pydicom.dcmread(file, force=True, stop_before_pixels=not pixels, specific_tags=wanted)
     if "TransferSyntaxUID" not in dataset.file_meta:
         implicit, little_endian = dataset.original_encoding

@@ -23,18 +23,16 @@ def fill_polygons(polygons: Iterable[np.ndarray], shape: tuple[int, int]) -> np.
     Returns bool (x, y). A centre exactly on an edge counts at the edge's lower side only, so that two polygons that
     share an edge never both hold it.
     """
-    flips = np.zeros((shape[0] + 1, shape[1]), bool)
-    for polygon in polygons:
-        ends = np.roll(polygon, -1, axis=0)
-        for (x0, y0), (x1, y1) in zip(polygon, ends, strict=True):
-            if y0 == y1:
-                continue
-            low, high = min(y0, y1), max(y0, y1)
-            rows = np.arange(max(0, int(np.ceil(low))), min(shape[1], int(np.ceil(high))))
-            crossings = x0 + (rows - y0) * ((x1 - x0) / (y1 - y0))
-            columns = np.clip(np.ceil(crossings), 0, shape[0]).astype(int)
-            flips[columns, rows] ^= True
-    return np.logical_xor.accumulate(flips, axis=0)[:-1]
+    edges = np.concatenate([np.hstack([polygon, np.roll(polygon, -1, axis=0)]) for polygon in polygons])
+    x0, y0, x1, y1 = edges[edges[:, 1] != edges[:, 3]].T
+    first, end = (np.clip(np.ceil(pick(y0, y1)), 0, shape[1]).astype(int) for pick in (np.minimum, np.maximum))
+    counts = end - first
+    edge = np.repeat(np.arange(len(counts)), counts)
+    rows = np.arange(len(edge)) - np.repeat(np.cumsum(counts) - counts, counts) + first[edge]
+    crossings = x0[edge] + (rows - y0[edge]) * ((x1 - x0) / (y1 - y0))[edge]
+    columns = np.clip(np.ceil(crossings), 0, shape[0]).astype(int)
+    flips = np.bincount(columns * shape[1] + rows, minlength=(shape[0] + 1) * shape[1]) % 2 == 1
+    return np.logical_xor.accumulate(flips.reshape(shape[0] + 1, shape[1]), axis=0)[:-1]
 
 
 def box_area_mm2(polygon: np.ndarray) -> float:

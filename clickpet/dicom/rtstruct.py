@@ -12,7 +12,7 @@ from clickpet.dicom.planes import combine_planes, group_places, typical_gap
 from clickpet.dicom.polygons import box_area_mm2, boxes_meet, crossing, fill_polygons, same_outline
 from clickpet.dicom.regions import Notes, region_label
 from clickpet.dicom.slices import meets_grid, note_outside, slice_axis
-from clickpet.dicom.values import header_text, header_value
+from clickpet.dicom.values import header_numbers, header_text, header_value
 from clickpet.errors import InputError
 from clickpet.images import Image
 
@@ -163,7 +163,7 @@ def read_regions(dataset: pydicom.Dataset, wanted: dict[int, str], notes: Notes)
 
 def _points(contour: pydicom.Dataset, file: Path) -> np.ndarray:
     """Points of a contour (points, 3) in RAS mm."""
-    points = np.array([float(part) for part in header_value(contour, "ContourData") or []])
+    points = header_numbers(contour, "ContourData")
     if points.size % 3 or not np.all(np.isfinite(points)):
         raise InputError(
             "has a contour that is no list of points (ContourData (3006,0050))",

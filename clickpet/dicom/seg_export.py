@@ -69,8 +69,8 @@ def write_seg(
     labels = _labels(mask)
     stored = stack.from_las(labels)[:, :, stack.nearest_even()].transpose(2, 1, 0)  # slices, rows, columns
     spacing_mm = round(float(np.linalg.norm(stack.affine[:3, 2])), 6)
-    sources = [geometry_header(series.files[index], spacing_mm) for index in stack.order]
     with disable_value_validation():
+        sources = [geometry_header(series.files[index], spacing_mm) for index in stack.order]
         segmentation = _segmentation(
             sources, stored, entropy=(identity, case), semiautomatic=semiautomatic, where=series.folder
         )
@@ -171,8 +171,3 @@ def _usable_pet(where: object) -> Iterator[None]:
             where=where,
             mend="use the NIfTI mask",
         ) from error
-
-
-def segment_values(mask: np.ndarray) -> Sequence[int]:
-    """Values above 0 in a mask, in the order of the segments that `write_seg` makes of them."""
-    return [int(value) for value in np.unique(mask) if value > 0]

@@ -7,7 +7,8 @@ from typing import Any
 
 from clickpet.dicom.catalogue import Series, find_series, find_studies
 from clickpet.dicom.files import is_dicom
-from clickpet.dicom.selection import choose_pet_ct, mismatches, pick_series, refuse_damage
+from clickpet.dicom.pairing import mismatches
+from clickpet.dicom.selection import choose_pet_ct, pick_series, refuse_damage
 from clickpet.dicom.stack import DicomImage, read_series, stack_slices
 from clickpet.dicom.suv import suv_factor
 

@@ -175,20 +175,26 @@ def _clock_gap_s(one: Moment, other: Moment) -> float:
 
 
 def _local_offset(series: SeriesHeader) -> str | None:
-    """The file's own offset from UTC: as it says, or as its dates with an offset and its times of day imply."""
-    told = utc_offset(series.text("TimezoneOffsetFromUTC"))
-    if told:
-        return told
+    """The file's own offset from UTC: as it says, or as its dates with an offset and its times of day imply.
+
+    An offset of AcquisitionDateTime that is not 0 is that of the scanner; 0 may only say that the date is in UTC.
+    """
     first = series.slices[0]
-    acquired = first.value("AcquisitionDateTime")
-    for stamp, clock in (
-        (acquired, first.value("AcquisitionTime")),
-        (first.value("RadiopharmaceuticalStartDateTime"), first.value("RadiopharmaceuticalStartTime")),
-    ):
-        utc, local = date_time(stamp, "", "+0000"), clock_time(clock, "")
-        if utc_offset(stamp) and utc is not None and local is not None:
-            return offset_between(utc, local)
-    return utc_offset(acquired)
+    acquired, injected = (first.value(name) for name in ("AcquisitionDateTime", "RadiopharmaceuticalStartDateTime"))
+    own = utc_offset(acquired)
+    return (
+        utc_offset(series.text("TimezoneOffsetFromUTC"))
+        or _implied_offset(acquired, first.value("AcquisitionTime"))
+        or (own if own and own[1:] != "0000" else None)
+        or _implied_offset(injected, first.value("RadiopharmaceuticalStartTime"))
+        or own
+    )
+
+
+def _implied_offset(stamp: object, time_of_day: object) -> str | None:
+    """The offset at which a DT that has one shows a local time of day."""
+    utc, local = date_time(stamp, "", "+0000"), clock_time(time_of_day, "")
+    return offset_between(utc, local) if utc_offset(stamp) and utc and local else None
 
 
 def _acquisitions(series: SeriesHeader) -> list[Moment | None]:
@@ -288,9 +294,7 @@ def _compare_with_frames(series: SeriesHeader, start: Moment, frames: list[_Fram
     offsets = [gap_s(start, frame.start) for frame in frames if frame.reference_s]
     nearest = min(offsets, key=abs, default=0.0)
     if abs(nearest) > CLOCK_WARNING_S + max((frame.duration_s for frame in frames), default=0.0) / 2:
-        series.doubt(
-            f"{label('FrameReferenceTime')} tells a start {nearest:.0f} s off the one that was used, at least"
-        )
+        series.doubt(f"{label('FrameReferenceTime')} tells a start {nearest:.0f} s off the one that was used, at least")
 
 
 def _warn_of_one_clock(series: SeriesHeader) -> None:

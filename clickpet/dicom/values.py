@@ -72,6 +72,20 @@ def stored_text(header: pydicom.Dataset, tag: Any) -> str | None:
     return plain(value) if isinstance(value, bytes) and len(value) <= 64 else None
 
 
+def header_numbers(header: pydicom.Dataset, keyword: str) -> np.ndarray:
+    """A long list of decimal strings (n,), empty where it is missing; raises ValueError for text that is no number.
+
+    Read from the stored bytes: pydicom makes an object of every number, which takes seconds for a structure set.
+    """
+    if keyword not in header:
+        return np.empty(0)
+    stored = header.get_item(keyword).value
+    if isinstance(stored, bytes):
+        text = stored.decode("ascii").strip("\0 ")
+        return np.array(text.split("\\"), float) if text else np.empty(0)
+    return np.array([float(part) for part in header_value(header, keyword) or []])
+
+
 def header_text(header: pydicom.Dataset, keyword: str) -> str:
     """An attribute as text, several values set off by backslashes as they are stored; "" where it is missing."""
     value = header_value(header, keyword)

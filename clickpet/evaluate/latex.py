@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from clickpet.fields import without_controls
+
 _LATEX_NAMES = {
     "dice": "Dice", "fpv_ml": "FPV (ml)", "fnv_ml": "FNV (ml)", "sensitivity": "Sensitivity", "precision": "Precision",
     "f1": "F1", "fdg": "FDG", "psma": "PSMA", "auc_dice": "AUC-Dice", "auc_fpv_ml": "AUC-FPV", "auc_fnv_ml": "AUC-FNV",
@@ -59,7 +61,9 @@ def _plain(value: object) -> str:
 
 
 def _latex(text: str) -> str:
-    return text.translate(_LATEX_ESCAPES)
+    """`text` as it is to be read; a bracket or star at its start would be an argument of the line end before."""
+    escaped = without_controls(text).translate(_LATEX_ESCAPES)
+    return "{}" + escaped if escaped.startswith(("[", "*")) else escaped
 
 
 def _interval(mean: float, low: float, high: float, digits: int) -> str:

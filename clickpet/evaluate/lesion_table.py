@@ -14,12 +14,12 @@ from clickpet.components import (
     LESION_CONNECTIVITY,
     RunLengthMask,
     component_max,
+    component_overlap,
     component_sum,
     encode_mask,
     iterate_voxels,
     label_components,
     memory_axes,
-    overlap_voxels,
     sum_by_component,
 )
 from clickpet.errors import InputError
@@ -102,12 +102,12 @@ def measure_lesions(
         columns["disagreement"] = component_sum(encoded, component, count, disagreement) / np.maximum(voxels, 1)
         types |= DISAGREEMENT_COLUMNS
     if truth is not None:
-        overlap = sum_by_component(overlap_voxels(encoded, encode_mask(truth, encoded.axes)), component, count)
+        overlap = component_overlap(encoded, component, count, encode_mask(truth, encoded.axes))
         columns["truth_overlap_ml"] = overlap * voxel_ml
         columns["status"] = np.where(overlap > 0, "true positive", "false positive").astype(object)
         types |= TRUTH_COLUMNS
     if predicted is not None:
-        overlap = sum_by_component(overlap_voxels(encoded, encode_mask(predicted, encoded.axes)), component, count)
+        overlap = component_overlap(encoded, component, count, encode_mask(predicted, encoded.axes))
         columns["predicted_overlap_ml"] = overlap * voxel_ml
         columns["found"] = overlap > 0
         types |= PREDICTED_COLUMNS

@@ -43,13 +43,12 @@ def read_lesion_tables(paths: Iterable[str | Path], scores: pd.DataFrame) -> pd.
 
 @dataclass(frozen=True)
 class RunResults:
-    """What a report is made of. Everything but provenance, cohort and scores may be empty.
+    """Results of a run for its report. Everything but provenance, cohort and scores may be empty.
 
     provenance : of `clickpet.report.provenance`;  cohort : `cohort.tsv`;  scores, summary, interactive,
     interactive_summary : the tables of the evaluation;  lesions : of `read_lesion_tables`;  accuracy : of the
-    discriminator;  training : curves of "fdg", "psma" and "tracer" (the
-    discriminator);  cases, predictions : {slug:
-    record} of `case.json`, `prediction.json`;  quality : findings, None where they were not looked for;
+    discriminator;  training : curves of "fdg", "psma" and "tracer" (the discriminator);  cases, predictions :
+    {slug: record} of `case.json`, `prediction.json`;  quality : findings, None where they were not looked for;
     figures, case_pictures : paths of PNGs by name and by slug.
     """
 

@@ -13,10 +13,10 @@ import numpy as np
 
 from clickpet.components import (
     LESION_CONNECTIVITY,
+    component_overlap,
     encode_mask,
     label_components,
     memory_axes,
-    overlap_voxels,
     sum_by_component,
 )
 from clickpet.errors import InputError
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 _NAN = float("nan")
 
 
-def score_masks(predicted: np.ndarray, truth: np.ndarray, *, voxel_volume_ml: float) -> dict[str, float | int]:
+def score_masks(predicted: np.ndarray, truth: np.ndarray, affine: np.ndarray) -> dict[str, float | int]:
     """Dice, FPV, FNV and lesion-wise detection of one study.
 
-    predicted, truth : (x, y, z), bool or any number, non-zero is lesion;  voxel_volume_ml : ml.
+    predicted, truth : (x, y, z), bool or any number, non-zero is lesion;  affine : (4, 4), voxel to RAS mm.
 
     Returns, in this order:
 
@@ -58,20 +58,21 @@ def score_masks(predicted: np.ndarray, truth: np.ndarray, *, voxel_volume_ml: fl
     encoded_truth = encode_mask(truth, encoded_prediction.axes)
     predicted_part, predicted_lesions = label_components(encoded_prediction, LESION_CONNECTIVITY)
     true_part, truth_lesions = label_components(encoded_truth, LESION_CONNECTIVITY)
-    shared = overlap_voxels(encoded_truth, encoded_prediction)
-    found = sum_by_component(shared, true_part, truth_lesions) > 0
-    right = sum_by_component(overlap_voxels(encoded_prediction, encoded_truth), predicted_part, predicted_lesions) > 0
+    shared = component_overlap(encoded_truth, true_part, truth_lesions, encoded_prediction)
+    found = shared > 0
+    right = component_overlap(encoded_prediction, predicted_part, predicted_lesions, encoded_truth) > 0
     missed_vox = int(sum_by_component(encoded_truth.length, true_part, truth_lesions)[~found].sum())
     false_vox = int(sum_by_component(encoded_prediction.length, predicted_part, predicted_lesions)[~right].sum())
     n_found, n_right = int(found.sum()), int(right.sum())
     none_true = truth_lesions == 0
+    volume_ml = voxel_volume_ml(affine)
     sensitivity = _NAN if none_true else n_found / truth_lesions
     precision = _NAN if predicted_lesions == 0 else n_right / predicted_lesions
     voxels = encoded_prediction.voxels + encoded_truth.voxels
     return {
         "dice": _NAN if none_true else 2 * int(shared.sum()) / voxels,
-        "fpv_ml": false_vox * voxel_volume_ml,
-        "fnv_ml": _NAN if none_true else missed_vox * voxel_volume_ml,
+        "fpv_ml": false_vox * volume_ml,
+        "fnv_ml": _NAN if none_true else missed_vox * volume_ml,
         "truth_lesions": truth_lesions,
         "predicted_lesions": predicted_lesions,
         "found_lesions": n_found,
@@ -79,8 +80,8 @@ def score_masks(predicted: np.ndarray, truth: np.ndarray, *, voxel_volume_ml: fl
         "sensitivity": sensitivity,
         "precision": precision,
         "f1": _f1(sensitivity, precision),
-        "truth_volume_ml": encoded_truth.voxels * voxel_volume_ml,
-        "prediction_volume_ml": encoded_prediction.voxels * voxel_volume_ml,
+        "truth_volume_ml": encoded_truth.voxels * volume_ml,
+        "prediction_volume_ml": encoded_prediction.voxels * volume_ml,
     }
 
 
@@ -103,7 +104,7 @@ def score_case(
     prediction_suv_max (g/ml, NaN without lesions);  `measure_lesions` of the truth with the column
     `found`. Raises InputError for shapes that differ.
     """
-    score = score_masks(predicted, truth, voxel_volume_ml=voxel_volume_ml(affine))
+    score = score_masks(predicted, truth, affine)
     lesions = measure_lesions(truth, suv, affine, predicted=predicted)
     true_study = measure_study(lesions)
     predicted_study = measure_study(measure_lesions(predicted, suv, affine))

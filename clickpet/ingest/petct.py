@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +11,8 @@ import numpy as np
 
 from clickpet.errors import InputError
 from clickpet.images import Image, spacing_mm
-from clickpet.ingest.study import load_ct, load_label, load_pet
+from clickpet.ingest.study import load_ct, load_pet
+from clickpet.ingest.study import read_label as read_label_file
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -58,10 +60,13 @@ def read_study(*, ct: str | Path, pet: str | Path, suv_timing: str = "series") -
     ct : CT in HU on any grid, a volume (NIfTI, .mha, ...) or a DICOM folder;  pet : PET as SUV in g/ml in a volume, or
     a DICOM folder, from whose headers the SUV is computed;  suv_timing : config key ingest.suv_timing.
 
-    Raises InputError for what cannot be read, is no HU or no SUV, or does not overlap.
+    What is odd in the headers is told as a warning, one a sentence; `record` holds it, too. Raises InputError for what
+    cannot be read, is no HU or no SUV, or does not overlap.
     """
     image, audit = load_pet(pet, timing=suv_timing)
     resampled, record = load_ct(ct, image)
+    _warn(pet, audit)
+    _warn(ct, record)
     return PetCt(
         ct=resampled,
         suv=image.array,
@@ -75,6 +80,14 @@ def read_label(path: str | Path, study: PetCt, *, regions: Sequence[str] | None 
     """Read the lesion mask of `study` onto its grid: uint8 (x, y, z), 0 or 1.
 
     path : a volume on the PET's grid, or DICOM SEG or RTSTRUCT;  regions : names of its regions that are lesions, with
-    * as in file names (None: all).  Raises InputError as `clickpet.ingest.study.load_label` does.
+    * as in file names (None: all).  What was odd and dealt with is told as a warning, one a sentence. Raises InputError
+    as `clickpet.ingest.study.load_label` does.
     """
-    return load_label(path, Image(study.suv, study.affine), regions=regions, drawn_on=study.sources)
+    mask, record = read_label_file(path, Image(study.suv, study.affine), regions=regions, drawn_on=study.sources)
+    _warn(path, record)
+    return mask
+
+
+def _warn(path: str | Path, record: Mapping) -> None:
+    for text in record.get("warnings") or ():
+        warnings.warn(f"{path}: {text}", stacklevel=3)

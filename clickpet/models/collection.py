@@ -173,7 +173,7 @@ def _discriminator_files(source: Path) -> dict[str, Path]:
     if source.is_file():
         return {"0": source}
     found = sorted(source.glob(f"fold_*/{CHECKPOINTS[DISCRIMINATOR]}")) or sorted(
-        path for path in source.iterdir() if path.suffix in _TRACER_FILES
+        path for path in source.iterdir() if path.suffix in _TRACER_FILES and not path.name.startswith(".")
     )
     numbers = [re.search(r"fold[_-]?(\d+|all)", str(path.relative_to(source)), re.I) for path in found]
     names = [number[1] for number in numbers if number]

@@ -225,7 +225,8 @@ def import_pretrained(source: str | Path, target: str | Path) -> dict:
     for what in ("copied", "widened", "new", "skipped"):
         report[what] = [line.removeprefix(f"{what}: ") for line in log if line.startswith(f"{what}: ")]
     with replacing(target) as temporary:
-        torch.save({"network_weights": weights}, temporary)
+        # with its plans, where they are in it: they say how it normalises
+        torch.save({"network_weights": weights, "init_args": checkpoint.get("init_args", {})}, temporary)
     return report
 
 

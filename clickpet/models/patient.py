@@ -13,16 +13,16 @@ import numpy as np
 from clickpet.clicks.heatmap import draw_heatmap
 from clickpet.clicks.heatmap_options import HeatmapOptions
 from clickpet.clicks.model import Clicks
-from clickpet.config import ConfigError, resolve
+from clickpet.config import ConfigError, read_config, resolve
 from clickpet.errors import InputError
 from clickpet.evaluate.lesion_table import measure_lesions, measure_study, over_mask
-from clickpet.images import voxel_volume_ml
 from clickpet.ingest.petct import PetCt
-from clickpet.models.settings import CHECKPOINTS, DISCRIMINATOR, ModelSettings, read_settings, shown_by
+from clickpet.models.settings import CHECKPOINTS, DISCRIMINATOR, ModelSettings, read_settings, trained_with
 from clickpet.postprocess.specks import drop_faint_specks
 from clickpet.predict.inference import Scan, predict_scan
-from clickpet.tracer.discriminator import find_tracer, load_discriminator
 from clickpet.tracer.mip import render_mip
+from clickpet.tracer.network import load_discriminator
+from clickpet.tracer.voting import find_tracer
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,11 +46,11 @@ class TracerDecision:
 class Segmentation:
     """Lesions of one study.
 
-    mask : bool (x, y, z), final lesion mask;  affine : (4, 4), of its grid, the PET's;  raw_mask : bool (x, y, z), before
-    post-processing;  heatmap : float32 (x, y, z), -1 to 1, that the network was shown;  tracer : whose models were used;
-    lesions : a row for each lesion of `mask` (columns: `measure_lesions`);  totals : of the study (`measure_study`);
-    details : of the prediction (`predict_scan`: members, mirrored axes, tiles, seconds, ...);  disagreement : float32
-    (x, y, z), of the folds in `raw_mask`, 0 elsewhere; None where one fold predicted.
+    mask : bool (x, y, z), final lesion mask;  affine : (4, 4), of its grid, the PET's;  raw_mask : bool (x, y, z),
+    before post-processing;  heatmap : float32 (x, y, z), -1 to 1, that the network was shown;  tracer : whose models
+    were used;  lesions : a row for each lesion of `mask` (columns: `measure_lesions`);  totals : of the study
+    (`measure_study`);  details : of the prediction (`predict_scan`: members, mirrored axes, tiles, seconds, ...);
+    disagreement : float32 (x, y, z), of the folds in `raw_mask`, 0 elsewhere; None where one fold predicted.
     """
 
     mask: np.ndarray
@@ -70,7 +70,7 @@ def segment_patient(
     *,
     models: str | Path,
     tracer: str = "",
-    config: Mapping | None = None,
+    config: Mapping | str | Path | None = None,
     calibration: dict | None = None,
     device: str | None = None,
 ) -> Segmentation:
@@ -79,8 +79,8 @@ def segment_patient(
     study : CT and PET on one grid (`read_study`);  clicks : on that grid (None: no clicks);  models : folder with fdg/,
     psma/, tracer/ (docs/new-patients.md), whose settings.json decides how heatmap and MIP are made;  tracer : "fdg" or
     "psma" ("": the discriminator finds it);  config : keys that differ from config/config.yaml, such as
-    {"predict": {"tile_step": 0.8}};  calibration : of `clickpet.predict.calibrate.calibrate` for this model, needed with
-    predict.mirroring "budget";  device : "cpu" or "cuda" (None: a GPU if there is one).
+    {"predict": {"tile_step": 0.8}}, or a YAML file of them;  calibration : of `clickpet.predict.calibrate.calibrate`
+    for this model, needed with predict.mirroring "budget";  device : "cpu" or "cuda" (None: a GPU if there is one).
 
     On a CPU the mask is that of the workflow bit for bit at the same number of threads (`torch.set_num_threads`).
     Raises InputError, one line, for models, clicks or config that cannot be used.
@@ -112,8 +112,8 @@ def segment_patient(
     mask = drop_faint_specks(
         prediction.mask,
         study.suv,
+        affine=study.affine,
         **config["postprocess"],
-        voxel_volume_mm3=1000 * voxel_volume_ml(study.affine),
     )
     spread = prediction.disagreement
     if spread is None:
@@ -133,7 +133,7 @@ def segment_patient(
 
 
 def identify_tracer(
-    study: PetCt, *, models: str | Path, tracer: str = "", config: Mapping | None = None
+    study: PetCt, *, models: str | Path, tracer: str = "", config: Mapping | str | Path | None = None
 ) -> TracerDecision:
     """Tracer of a study by the majority of all folds of the discriminator in `models`, as rule find_tracer does.
 
@@ -149,7 +149,7 @@ def _decide_tracer(study: PetCt, settings: ModelSettings, given: str, config: Ma
         return TracerDecision(settings.tracers[0], "only")
     if given:
         return TracerDecision(given, "given")
-    mip = settings.mip or shown_by(config)["mip"]
+    mip = settings.mip or trained_with(config)["mip"]
     picture = render_mip(
         study.suv, study.affine, spacing_out_mm=mip["spacing_mm"], size=mip["size"], compat=mip["compat"]
     )
@@ -159,9 +159,10 @@ def _decide_tracer(study: PetCt, settings: ModelSettings, given: str, config: Ma
     return TracerDecision(answer["tracer"], answer["source"], tuple(answer["probability_psma"]), answer["votes"])
 
 
-def _resolved(config: Mapping | None) -> dict:
+def _resolved(config: Mapping | str | Path | None) -> dict:
     """The whole config; the cohort table that it must name is not read here."""
+    keys = read_config(config) if isinstance(config, str | Path) else config or {}
     try:
-        return resolve({"cohort": "none", **(config or {})})
+        return resolve({"cohort": "none", **keys})
     except ConfigError as error:
         raise InputError(" | ".join(str(error).splitlines())) from error

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import pickle
 import pydoc
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import torch
 from clickpet.digests import check_recorded
 from clickpet.errors import InputError
 from clickpet.files import read_json
+from clickpet.finite_weights import refuse_non_finite
 from clickpet.nnunet.plans import CONFIGURATION
 
 CHECKPOINT = "checkpoint_final.pth"
@@ -166,11 +166,11 @@ def mirroring_axes(checkpoint: dict) -> tuple[int, ...]:
     return tuple(axes) if axes is not None else ()
 
 
-def load_checkpoint(path: str | Path) -> dict:
+def load_checkpoint(path: str | Path, *, mapped: bool = True) -> dict:
     """Read a checkpoint without running code that it may carry.
 
     Only tensors, plain containers and numbers are accepted (`weights_only`; NumPy scalars, which
-    nnU-Net's log holds, are allowed for). Tensors are mapped to the file where its format permits.
+    nnU-Net's log holds, are allowed for). Tensors are mapped to the file where its format permits and `mapped` is true.
     Raises InputError for a missing or broken file and for one that holds anything else.
     """
     path = Path(path)
@@ -179,7 +179,7 @@ def load_checkpoint(path: str | Path) -> dict:
     with torch.serialization.safe_globals(_numpy_scalars()):
         try:
             try:
-                checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+                checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
             except RuntimeError as error:  # files of torch < 1.6 cannot be mapped
                 if "mmap" not in str(error):
                     raise
@@ -216,7 +216,10 @@ def _numpy_scalars() -> list:
 
 
 def network_weights(checkpoint: dict, *, where: object = None) -> dict[str, torch.Tensor]:
-    """The network's state dict of a checkpoint, or the checkpoint itself if it is one; wrapper prefixes dropped."""
+    """The network's state dict of a checkpoint, or the checkpoint itself if it is one; wrapper prefixes dropped.
+
+    Raises InputError for a checkpoint without weights, and for weights that are not finite.
+    """
     weights = checkpoint
     for key in ("network_weights", "state_dict", "model_state_dict"):
         if isinstance(checkpoint.get(key), dict):
@@ -224,6 +227,7 @@ def network_weights(checkpoint: dict, *, where: object = None) -> dict[str, torc
             break
     if not weights or not all(isinstance(value, torch.Tensor) for value in weights.values()):
         raise InputError("holds no network weights", where=where, mend="give a checkpoint with 'network_weights'")
+    refuse_non_finite(weights, where=where)
     return {_unwrapped(str(key)): value for key, value in weights.items()}
 
 
@@ -231,8 +235,3 @@ def _unwrapped(key: str) -> str:
     while key.startswith(WRAPPERS):
         key = key.split(".", 1)[1]
     return key
-
-
-def available(model: ModelFolder, folds: Sequence[int | str]) -> list[int | str]:
-    """Those of `folds` that have a final checkpoint."""
-    return [fold for fold in folds if model.checkpoint(fold).is_file()]

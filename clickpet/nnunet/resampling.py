@@ -16,12 +16,12 @@ from scipy import ndimage
 NEGLIGIBLE = 1e-8
 
 
-def spline_matrix(length: int, new_length: int, order: int = 3) -> np.ndarray:
-    """Matrix of scikit-image's `resize(mode="edge", anti_aliasing=False)` of an axis: float64 (new_length, length)."""
+def spline_matrix(length: int, new_length: int) -> np.ndarray:
+    """Cubic spline matrix of scikit-image's `resize(mode="edge", anti_aliasing=False)`, (new_length, length)."""
     if length == new_length:
         return np.eye(length)
     zoom = (new_length / length, 1)
-    return ndimage.zoom(np.eye(length), zoom, order=order, mode="nearest", grid_mode=True)
+    return ndimage.zoom(np.eye(length), zoom, order=3, mode="nearest", grid_mode=True)
 
 
 def linear_rows(box: slice, length: int, new_length: int, *, nearest: bool = False) -> tuple[slice, np.ndarray]:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from clickpet.devices import choose_device, require_gpu
 from clickpet.errors import InputError
 from clickpet.images import Image, resample, same_grid
 from clickpet.organs.labels import ORGAN_CLASSES, organ_values, relabel_organs
@@ -304,13 +305,13 @@ def _torch_device(device: str):
     import torch
 
     if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+        device = choose_device()
     try:
         found = torch.device(device)
     except RuntimeError as error:
         raise InputError(f"device {device!r} is not known", mend="give auto, cpu, cuda or cuda:N") from error
-    if found.type == "cuda" and not torch.cuda.is_available():
-        raise InputError("no GPU can be used", mend="set the device to cpu, or check the driver")
+    if found.type == "cuda":
+        require_gpu(found.index)
     return found
 
 

@@ -1,4 +1,4 @@
-"""The lesion ensemble: all folds of one tracer's model, loaded once, on whole PET/CT volumes."""
+"""Inference by the ensemble of folds of one lesion model on whole PET/CT volumes."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import numpy as np
 import torch
 
 from clickpet.errors import InputError
+from clickpet.geometry import Turn, orientation
 from clickpet.nnunet.model_folder import ModelFolder, load_checkpoint, load_network, mirroring_axes, read_model_folder
 from clickpet.nnunet.nonzero_box import Box, nonzero_box
 from clickpet.predict.body import body_box
+from clickpet.predict.finite_logits import NonFiniteLogitsError
 from clickpet.predict.mirroring import Workload, mirrorings
 from clickpet.predict.network_grid import NetworkGrid, NetworkInput
 from clickpet.predict.nnunet_sliding_window import nnunet_sliding_window
@@ -39,7 +41,7 @@ class Prediction:
 
     details : "mirror_axes", "members", "tiles", "forward_passes", "voxels", "network_grid", "disagreement"
     (mean over the lesion, see `SlidingWindowOutput.mean_spread`; 0 without lesion, None for one fold), "seconds" of
-    each part.
+    each part, "orientation" (of the study's own axes).
     disagreement : float32 (x, y, z), standard deviation of the lesion probability over the folds, in the mask or
     everywhere as asked for, else 0; None if not asked for or for one fold.
     """
@@ -136,30 +138,61 @@ class LesionEnsemble:
 
         CT and PET are prepared once. A heatmap that gives the network what it saw just before gives that
         prediction again at no cost; every prediction is what `predict` gives for its heatmap.
+
+        The networks see the axes as in training, CANONICAL, whatever the order in which the study is stored; masks and
+        maps come out in the study's own order. Raises InputError where a network gives NaN or infinite values.
         """
+        turn = Turn.between(affine)
+        turned = (turn.array(ct), turn.array(suv), map(turn.array, heatmaps), turn.affine(suv.shape, affine))
+        steps = self._canonical_steps(*turned, **options)
+        while True:
+            try:
+                prediction = next(steps, None)
+            except NonFiniteLogitsError as error:
+                raise self._not_finite(self.folds[error.member]) from error
+            if prediction is None:
+                return
+            spread = prediction.disagreement
+            yield replace(
+                prediction,
+                mask=turn.back(prediction.mask),
+                affine=affine,
+                details={**prediction.details, "orientation": orientation(affine)},
+                disagreement=None if spread is None else turn.back(spread),
+            )
+
+    def _not_finite(self, fold: int | str) -> InputError:
+        return InputError(
+            f"fold {fold} gave values that are not finite (NaN or infinite)",
+            where=self.model.checkpoint(fold),
+            mend="train or import this fold again, or leave it out of 'folds'",
+        )
+
+    def _canonical_steps(self, ct, suv, heatmaps: Iterable[np.ndarray], affine, **options) -> Iterator[Prediction]:
+        """`predict_steps` of volumes whose axes are CANONICAL."""
         options = InferenceOptions(**options)
         if ct.shape != suv.shape:
             raise InputError(f"CT {ct.shape} and PET {suv.shape} differ in shape", mend="resample CT onto the PET grid")
         scan_box = nonzero_box([ct, suv])
-        scene = prediction = seen = None
+        case = prediction = seen = None
         for heatmap in heatmaps:
             if heatmap.shape != suv.shape:
                 raise InputError(f"heatmap {heatmap.shape} and PET {suv.shape} differ in shape")
             clock = _Clock()
             clicks_box = nonzero_box([heatmap])
             content = union(scan_box, clicks_box) if heatmap[clicks_box].any() else scan_box
-            if scene is None or scene.grid.content != content:
-                scene, seen = self._scene(ct, suv, heatmap, affine, content, options), None
+            if case is None or case.grid.content != content:
+                case, seen = self._prepare(ct, suv, heatmap, affine, content, options), None
             elif not (seen[0] == clicks_box and np.array_equal(seen[1], heatmap[clicks_box])):
-                scene.image.replace(2, heatmap)
+                case.image.replace(2, heatmap)
                 seen = None
             clock.lap("prepare")
             if seen is None:
-                prediction = self._look(scene, affine, options, clock)
+                prediction = self._run(case, affine, options, clock)
                 seen = clicks_box, heatmap[clicks_box].copy()
             yield replace(prediction, details={**prediction.details, "seconds": clock.seconds})
 
-    def _scene(self, ct, suv, heatmap, affine, content: Box, options: InferenceOptions) -> _Scene:
+    def _prepare(self, ct, suv, heatmap, affine, content: Box, options: InferenceOptions) -> _PreparedCase:
         grid = NetworkGrid(self.model, suv.shape, affine, content, own_resampling=not options.nnunet_arithmetic)
         box = grid.box(body_box(ct=ct, suv=suv, affine=affine)) if options.body_box else None
         tiles = tiling(grid.shape, self.model.patch_size, options.tile_step, box)
@@ -167,34 +200,34 @@ class LesionEnsemble:
         if callable(axes):
             axes = axes(Workload(suv.size, len(tiles), len(self.folds)))
         axes = tuple(axis for axis in sorted(axes) if axis in self.allowed_axes)
-        return _Scene(grid, tiles, axes, NetworkInput(grid, [ct, suv, heatmap], tiles.box))
+        return _PreparedCase(grid, tiles, axes, NetworkInput(grid, [ct, suv, heatmap], tiles.box))
 
-    def _look(self, scene: _Scene, affine, options: InferenceOptions, clock: _Clock) -> Prediction:
+    def _run(self, case: _PreparedCase, affine, options: InferenceOptions, clock: _Clock) -> Prediction:
         how = {
-            "mirror_axes": scene.axes,
-            "batch": options.batch or self.batch_for(scene.axes),
+            "mirror_axes": case.axes,
+            "batch": options.batch or self.batch_for(case.axes),
             "device": self.device,
         }
         if options.nnunet_arithmetic:
-            window = nnunet_sliding_window(self.networks, scene.image.read, scene.tiles, **how)
+            window = nnunet_sliding_window(self.networks, case.image.read, case.tiles, **how)
         else:
             how.update(average=options.fold_average, with_spread=options.disagreement != "none")
-            window = sliding_window_inference(self.networks, scene.image.read, scene.tiles, **how)
+            window = sliding_window_inference(self.networks, case.image.read, case.tiles, **how)
         clock.lap("window")
-        mask = scene.grid.mask(window.lesion, window.box)
+        mask = case.grid.mask(window.lesion, window.box)
         details = {
-            "mirror_axes": list(scene.axes),
+            "mirror_axes": list(case.axes),
             "members": self.folds,
-            "tiles": len(scene.tiles),
-            "forward_passes": len(scene.tiles) * len(mirrorings(scene.axes)) * len(self.folds),
+            "tiles": len(case.tiles),
+            "forward_passes": len(case.tiles) * len(mirrorings(case.axes)) * len(self.folds),
             "voxels": int(mask.size),
-            "network_grid": list(scene.grid.shape),
+            "network_grid": list(case.grid.shape),
             "disagreement": window.mean_spread if len(self.folds) > 1 and not options.nnunet_arithmetic else None,
         }
         spread = None
         if window.spread is not None:
             where = mask if options.disagreement == "lesions" else None
-            spread = scene.grid.image(window.spread, window.box, where)
+            spread = case.grid.image(window.spread, window.box, where)
         clock.lap("resample_back")
         return Prediction(mask, affine, details, spread)
 
@@ -210,8 +243,8 @@ class LesionEnsemble:
 
 
 @dataclass(frozen=True)
-class _Scene:
-    """A case as the ensemble sees it; channel 2 of the image changes."""
+class _PreparedCase:
+    """A case on the network's grid; channel 2 of the image, the heatmap, is replaced between predictions."""
 
     grid: NetworkGrid
     tiles: Tiling

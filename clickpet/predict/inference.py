@@ -1,4 +1,4 @@
-"""One case of the workflow from its files to its lesion mask: which folds, how deep, and what it cost."""
+"""Inference of one case of the workflow: member folds, mirroring, masks, times and memory."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from clickpet.devices import choose_device
 from clickpet.errors import InputError
 from clickpet.files import replacing
 from clickpet.images import Image, grid_text, read_image, same_grid, write_image
@@ -43,7 +44,7 @@ def member_folds(slug: str, split: str, folds: Sequence[int | str], case_folds: 
     fold = case_folds.get(slug)
     if fold is None:
         raise InputError(
-            f"training case {slug} is in no fold", where="splits.json", mend="remove the file and make it again"
+            f"training case {slug} is in no fold", where="splits.json", mend="draw the folds again, with this case"
         )
     if str(fold) not in [str(other) for other in folds]:
         raise InputError(
@@ -71,16 +72,9 @@ def _on_grid_of(pet: Image, path: str | Path) -> np.ndarray:
         raise InputError(
             f"is {grid_text(image.shape, image.affine)}, the PET is {grid_text(pet.shape, pet.affine)}",
             where=path,
-            mend="make both on one grid (rule import_case does)",
+            mend="resample it onto the grid of the PET",
         )
     return image.array
-
-
-def best_device() -> str:
-    """The first GPU if there is one, else the CPU."""
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def predict_scan(
@@ -108,13 +102,13 @@ def predict_scan(
     "peak_memory_mb", and in "seconds" also "load" (models and inputs) and "total".
     """
     start = time.perf_counter()
-    device = device or best_device()
+    device = device or choose_device()
     with ThreadPoolExecutor(1) as pool:
         loading = pool.submit(_load, model_folder, members, device)
         scan, heatmaps = read_inputs()
         ensemble = loading.result()
     load_s = time.perf_counter() - start
-    axes, expected_s = _depth_planner(ensemble, mirroring, voxel_limits, time_limit_s, calibration)
+    axes, expected_s = _mirroring_planner(ensemble, mirroring, voxel_limits, time_limit_s, calibration)
     for prediction in ensemble.predict_steps(scan.ct, scan.suv, heatmaps, scan.affine, mirror_axes=axes, **options):
         done = prediction.details
         workload = Workload(done["voxels"], done["tiles"], len(members))
@@ -150,7 +144,7 @@ def cost_text(details: dict) -> str:
     return work
 
 
-def _depth_planner(ensemble, mirroring, voxel_limits, time_limit_s, calibration):
+def _mirroring_planner(ensemble, mirroring, voxel_limits, time_limit_s, calibration):
     """Two functions: mirroring axes of a workload, and the seconds expected of a workload at a number of axes."""
     if mirroring not in ("voxels", "budget"):
         raise InputError(f"predict.mirroring is {mirroring!r}", mend="give 'voxels' or 'budget'")

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from clickpet.nnunet.nonzero_box import Box
+from clickpet.predict.finite_logits import require_finite
 from clickpet.predict.mirroring import mirrorings
 from clickpet.predict.sliding_window import SlidingWindowOutput, Tiling, importance_profiles, overlap, tile_of
 
@@ -38,13 +39,14 @@ def nnunet_sliding_window(
     weight = _half_importance(tiles.tile).to(device)
     extent = [part.stop - part.start for part in tiles.box]
     total = None
-    for network in networks:
+    for member, network in enumerate(networks):
         logits = torch.zeros((2, *extent), dtype=torch.half, device=device)
         weights = torch.zeros(extent, dtype=torch.half, device=device)
         for start in tiles:
             inner, outer = overlap(start, tiles)
             tile = torch.from_numpy(tile_of(read, start, tiles)).to(device)
             weighted = _mirrored(network, tile, mirror_axes, batch) * weight
+            require_finite(weighted[None], first_member=member)
             logits[(slice(None), *outer)] += weighted[(slice(None), *inner)]
             weights[outer] += weight[inner]
         logits /= weights

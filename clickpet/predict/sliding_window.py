@@ -15,6 +15,7 @@ import torch
 from scipy.ndimage import gaussian_filter1d
 
 from clickpet.nnunet.nonzero_box import Box
+from clickpet.predict.finite_logits import require_finite
 from clickpet.predict.mirroring import mirrorings
 
 
@@ -204,6 +205,7 @@ def _differences(networks, given: list[torch.Tensor], flips, batch: int) -> torc
                 sums[fold, index] += difference.flip([axis - 1 for axis in axes]) if axes else difference
             del logits, differences, difference
         del images
+    require_finite(sums)
     return sums.div_(len(flips))
 
 

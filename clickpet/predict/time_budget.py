@@ -114,11 +114,15 @@ def workload(grid: Grid, network_mm: Sequence[float], setting: InferenceSetting,
 
 
 def pass_s_of_limits(
-    setting: InferenceSetting, network_mm: Sequence[float], limits: Sequence[float] = VOXEL_LIMITS
+    setting: InferenceSetting,
+    network_mm: Sequence[float],
 ) -> list:
-    """Seconds a pass at which FDG studies just below each of `limits` take exactly the time limit, whole grid."""
+    """Seconds a pass at which FDG studies just below each of the paper's voxel limits take exactly the time limit.
+
+    network_mm : spacing (x, y, z) of the network's grid; tiles are over the whole grid.
+    """
     seconds = []
-    for limit, n_axes in zip(limits, (3, 2, 1), strict=True):
+    for limit, n_axes in zip(VOXEL_LIMITS, (3, 2, 1), strict=True):
         slices = int(limit) // FDG_SLICE_VOX**2
         work = workload(Grid("fdg", (FDG_SLICE_VOX,) * 2 + (slices,), tuple(network_mm)), network_mm, setting,
                         body_box=False)  # fmt: skip

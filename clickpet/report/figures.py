@@ -21,6 +21,7 @@ from clickpet.report.page import MINUS, number
 from clickpet.report.style import (
     BLACK,
     GROUP_COLOURS,
+    LIGHT_GREY,
     PAGE_WIDTH_IN,
     TRACER_COLOURS,
     TRACER_MARKERS,
@@ -31,6 +32,8 @@ from clickpet.report.style import (
     tracer_name,
 )
 
+#: Pictures side by side in a gallery.
+GALLERY_COLUMNS = 3
 #: Scores of the official evaluation: column, name, unit.
 METRICS = (
     ("dice", "Dice", ""),
@@ -136,8 +139,8 @@ def draw_dice_by_case(scores: pd.DataFrame) -> Figure:
             cloud.scatter(rows["truth_volume_ml"], rows["dice"], s=16, linewidths=0, **look, label=_label(tracer, rows))
             spread = np.linspace(-0.25, 0.25, len(rows)) if len(rows) > 1 else [0.0]
             strip.scatter(place + np.asarray(spread), rows["dice"].sort_values(), s=10, linewidths=0, **look)
-            strip.hlines(rows["dice"].mean(), place - 0.35, place + 0.35, color="#1b1f24", linewidth=1.4)
-            strip.hlines(rows["dice"].median(), place - 0.35, place + 0.35, color="#1b1f24", linewidth=1, linestyle=":")
+            strip.hlines(rows["dice"].mean(), place - 0.35, place + 0.35, color=BLACK, linewidth=1.4)
+            strip.hlines(rows["dice"].median(), place - 0.35, place + 0.35, color=BLACK, linewidth=1, linestyle=":")
         logarithmic(cloud, "x")
         cloud.set_xlabel("true lesion volume of the study (ml)")
         cloud.set_ylabel("Dice")
@@ -167,10 +170,10 @@ def draw_bland_altman(scores: pd.DataFrame) -> Figure:
                 marker=TRACER_MARKERS.get(tracer, "s"),
             )  # fmt: skip
             bias, low, high = agreement(difference.to_numpy())
-            panel.axhline(0, color="#8b949e", linewidth=0.8)
+            panel.axhline(0, color=LIGHT_GREY, linewidth=0.8)
             for value, style, name in ((bias, "-", "bias"), (low, "--", f"{MINUS}1.96 SD"), (high, "--", "+1.96 SD")):
                 if np.isfinite(value):
-                    panel.axhline(value, color="#1b1f24", linewidth=1, linestyle=style)
+                    panel.axhline(value, color=BLACK, linewidth=1, linestyle=style)
                     panel.annotate(
                         f"{name} {number(value, 1).text} ml", (1, value), xycoords=("axes fraction", "data"),
                         ha="right", va="bottom", fontsize=6.5,
@@ -203,7 +206,7 @@ def draw_sensitivity_by_volume(sensitivity: pd.DataFrame) -> Figure:
             )
             bounds = rows.dropna(subset=["low", "high"])
             bounded = places[rows[["low", "high"]].notna().all(axis=1).to_numpy()]
-            panel.vlines(bounded, bounds["low"], bounds["high"], color="#1b1f24", linewidth=1)
+            panel.vlines(bounded, bounds["low"], bounds["high"], color=BLACK, linewidth=1)
             for place, row in zip(places, rows.itertuples(), strict=True):
                 panel.text(place, 1.03, f"{row.found}/{row.lesions}", ha="center", fontsize=6)
         panel.set_xticks(range(len(edges)), [volume_class(*edge) for edge in edges])
@@ -215,17 +218,18 @@ def draw_sensitivity_by_volume(sensitivity: pd.DataFrame) -> Figure:
     return figure
 
 
-def draw_gallery(pictures: Sequence[str | Path], *, columns: int = 3) -> Figure:
+def draw_gallery(pictures: Sequence[str | Path]) -> Figure:
     """Case pictures side by side, in the given order."""
     from matplotlib.image import imread
 
     if not pictures:
         return note_figure("No case picture was drawn.")
     images = [imread(path) for path in pictures]
-    n_rows = -(-len(images) // columns)
+    n_rows = -(-len(images) // GALLERY_COLUMNS)
     with figure_style():
-        figure = new_figure(PAGE_WIDTH_IN / columns * max(image.shape[0] / image.shape[1] for image in images) * n_rows)
-        panels = figure.subplots(n_rows, columns, squeeze=False)
+        tallest = max(image.shape[0] / image.shape[1] for image in images)
+        figure = new_figure(PAGE_WIDTH_IN / GALLERY_COLUMNS * tallest * n_rows)
+        panels = figure.subplots(n_rows, GALLERY_COLUMNS, squeeze=False)
         for panel in panels.flat:
             panel.set_axis_off()
         for panel, image in zip(panels.flat, images, strict=False):

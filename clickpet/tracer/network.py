@@ -17,6 +17,7 @@ from torch.nn import functional
 from clickpet.digests import check_recorded
 from clickpet.errors import InputError
 from clickpet.files import replacing
+from clickpet.finite_weights import refuse_non_finite
 
 #: Smallest MIP edge (pixels) that leaves a pixel after the five strided layers.
 MIN_SIZE = 62
@@ -97,7 +98,7 @@ def load_discriminator(path: str | Path) -> dict[str, torch.Tensor]:
     """Read a state dict of a TracerNet, own or released, without running any code that the file may hold.
 
     Raises InputError if the file is missing, is not a plain state dict, or its names, shapes or (where training or
-    import recorded them) values are others.
+    import recorded them) values are others, or its values are not finite.
     """
     if not Path(path).is_file():
         raise InputError("no such file", where=path, mend="train the discriminator or import its weights")
@@ -116,6 +117,7 @@ def load_discriminator(path: str | Path) -> dict[str, torch.Tensor]:
             where=path,
             mend="give weights with conv1..conv6 and fc1..fc5",
         )
+    refuse_non_finite(weights, where=path)
     check_recorded(path, weights)
     return weights
 

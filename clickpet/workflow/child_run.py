@@ -127,7 +127,7 @@ def reason_of(lines: Sequence[str], code: int) -> tuple[str, str | None]:
     end, negative where a signal ended it.
     """
     told = [line.strip() for line in lines]
-    for mark in ("clickpet: error: ", "clickpet: ", "config: ", "cohort: "):
+    for mark in ("clickpet: error: ", "clickpet: ", "config: ", "cohort: ", "splits: "):
         for line in told:
             if line.startswith(mark):
                 log = _JOB_LOG.search(line)

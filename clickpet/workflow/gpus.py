@@ -1,4 +1,4 @@
-"""GPUs of one's own, on machines where no scheduler hands them out."""
+"""Exclusive GPUs for a job by lock files, on machines where no scheduler hands GPUs out."""
 
 from __future__ import annotations
 

@@ -18,6 +18,7 @@ from clickpet.config import ConfigError, resolve
 from clickpet.errors import InputError
 from clickpet.files import read_json, replacing, write_json, write_text
 from clickpet.ingest.cohort_builder import Cohort, table_text
+from clickpet.ingest.findings import soft_lines
 from clickpet.ingest.study import VOLUME_SUFFIXES
 from clickpet.models.settings import read_settings
 from clickpet.slugs import make_slug, output_name
@@ -34,14 +35,15 @@ RESULTS = {
     "_lesions.csv": "lesion_table.csv",
     "_study.json": "study.json",
     "_prediction.json": "prediction.json",
+    "_quality.json": "quality.json",
     "_mip.png": "mip.png",
 }
 #: What only `predict.save_disagreement` asks for.
 MAP = {"_disagreement.nii.gz": "disagreement.nii.gz"}
 #: Files in the working folder: the cohort and config of the patient, and of which inputs its results are.
 TABLE, CONFIG, INPUTS = "patient.tsv", "patient.yaml", "inputs.json"
-#: Rules that read what the user gave.
-READING_RULES = ("import_case", "place_clicks")
+#: Rules that read what the user gave, and what each of them reads.
+READING_RULES = {"import_case": ("ct", "pet"), "place_clicks": ("clicks",)}
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,7 @@ def predict_patient(
             CONFIG: yaml.safe_dump(settings, sort_keys=False, allow_unicode=True),
         }
         inputs = {name: _state(path) for name, path in patient.files.items()}
-        changed = _forget_other_inputs(folder / INPUTS, inputs)
+        outdated = _outdated_rules(folder / INPUTS, inputs)
         for name, text in own.items():
             write_text(folder / name, text)
         run_workflow(
@@ -152,7 +154,7 @@ def predict_patient(
             [WORKFLOW / "config" / "config.yaml", folder / CONFIG],
             ["predict", *targets],
             cores=cores or len(os.sched_getaffinity(0)),
-            forced_rules=READING_RULES if changed else (),
+            forced_rules=outdated,
             keep_logs=work is not None,
             lock=lock,
             progress=progress,
@@ -169,6 +171,8 @@ def predict_patient(
                 "CT, PET or clicks have changed while they were segmented", mend="start again when they are complete"
             )
         write_json(folder / INPUTS, inputs)
+        for line in soft_lines(read_json(case / "quality.json")):
+            progress(line)
         files = {**RESULTS, **(MAP if settings["predict"].get("save_disagreement") else {})}
         return _collect(case, patient, out, files)
 
@@ -220,23 +224,23 @@ def _state(path: Path) -> list[list]:
     return [[str(file), (found := file.stat()).st_size, found.st_mtime_ns] for file in files]
 
 
-def _forget_other_inputs(record: Path, inputs: Mapping) -> bool:
-    """True, and the record is gone, if the results in a working folder are not known to be of these inputs.
+def _outdated_rules(record: Path, inputs: Mapping) -> list[str]:
+    """Rules whose inputs are not known to be those that the results in a working folder were made of.
 
+    record : file that says of which inputs; gone afterwards if any differ, to be written again after a whole run.
     Snakemake sees that a file was replaced only by a later time; a copy may keep an earlier one.
     """
     if not (record.parent / "results").exists():
         write_json(record, inputs)
-        return False
-    if not record.exists():
-        return True
+        return []
     try:
-        if read_json(record) == inputs:
-            return False
-    except ValueError:
-        pass
-    record.unlink()
-    return True
+        known = read_json(record)
+    except (OSError, ValueError):
+        known = {}
+    outdated = [rule for rule, names in READING_RULES.items() if any(known.get(n) != inputs.get(n) for n in names)]
+    if outdated:
+        record.unlink(missing_ok=True)
+    return outdated
 
 
 def _collect(case: Path, patient: NewPatient, out: Path, files: Mapping[str, str]) -> dict[str, Path]:

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGHUP as an exception, so that temporary folders, locks and child processes do not outlive the process."""
+"""SIGTERM and SIGHUP as an exception, so that temporary folders and child processes do not outlive the process."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def termination_as_exception() -> Iterator[None]:
 
 
 def end_workers() -> None:
-    """Send SIGTERM to the processes that this one started with `multiprocessing`; at exit Python would wait for them."""
+    """Send SIGTERM to this process's `multiprocessing` workers, which Python would wait for at exit."""
     if "multiprocessing" in sys.modules:
         for worker in sys.modules["multiprocessing"].active_children():
             worker.terminate()

@@ -27,7 +27,6 @@ from clickpet.tracer.mip import render_mip
 SHAPE = (400, 400, 326)
 SPACING_MM = (2.036, 2.036, 3.0)
 AFFINE = np.diag([-2.036, 2.036, 3.0, 1.0])
-VOXEL_ML = 2.036 * 2.036 * 3.0 / 1000
 LESIONS = 500
 BUDGET = 10
 
@@ -223,7 +222,7 @@ def whole_study(suv, truth, clicks):
         render_mip(suv, AFFINE)
         render_mip(suv, AFFINE, axis="sagittal")
         lesions = drop_faint_specks(predicted, suv)
-        score_masks(lesions, truth, voxel_volume_ml=VOXEL_ML)
+        score_masks(lesions, truth, AFFINE)
 
     with tempfile.TemporaryDirectory() as folder:
         pet, mask = Path(folder) / "suv.nii.gz", Path(folder) / "lesions.nii.gz"

@@ -74,7 +74,10 @@ def test_a_mistake_is_one_clear_line(given, line):
         ({"train": {"epochs": "1e3"}}, "config: train.epochs: '1e3' is text to YAML; write 1000 without quotes"),
         ({"heatmap": {"sigma_tumor": "2.5"}}, "config: heatmap.sigma_tumor: '2.5' is text to YAML; write 2.5 without"),
         ({"heatmap": {"sigma_tumor": [1, "2e0", 3]}}, "'2e0' is text to YAML; write 2 without quotes"),
-        ({"heatmap": {"sigma_tumor": "wide"}}, "config: heatmap.sigma_tumor: 'wide' is not valid under any of the given schemas (one number or three"),
+        (
+            {"heatmap": {"sigma_tumor": "wide"}},
+            "config: heatmap.sigma_tumor: 'wide' is not valid under any of the given schemas (one number or three",
+        ),
         ({"train": {"epochs": 10**4000}}, "config: train.epochs: is a number of more than 18 digits"),
         ({"train": {"learning_rate": float("nan")}}, "config: train.learning_rate: nan is not a finite number"),
         ({"predict": {"time_limit_s": float("inf")}}, "config: predict.time_limit_s: inf is not a finite number"),

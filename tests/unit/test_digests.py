@@ -52,7 +52,7 @@ OTHER = WEIGHTS | {"a": WEIGHTS["a"] + 1}
 
 def test_other_weights_are_told(checkpoint):
     for _ in range(2):
-        with pytest.raises(InputError, match=r"checkpoint_final.pth: is another network than the one .*; train, import"):
+        with pytest.raises(InputError, match=r"checkpoint_final\.pth: is another network .*; train, import"):
             check_recorded(checkpoint, OTHER)
 
 

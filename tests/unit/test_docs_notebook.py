@@ -8,9 +8,10 @@ import pytest
 from phantom_patient import new_patient, write_models, write_patient
 
 import clickpet
-from clickpet.phantom.phantom import COHORT
+from clickpet.phantom.cohort import COHORT
 
-PAGE = (Path(__file__).parents[2] / "docs" / "notebook.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "notebook.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 
 
@@ -20,6 +21,7 @@ def demo(tmp_path, monkeypatch):
     for patient in (new_patient(), *(study for study in COHORT if study.case == "psma_f80d6b29a517ce43_2021-09-21")):
         write_patient(tmp_path, patient)
     write_models(tmp_path / "results" / "models", folds=(0,))
+    (tmp_path / "config").symlink_to(ROOT / "config")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

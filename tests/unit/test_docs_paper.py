@@ -1,12 +1,14 @@
-"""docs/paper.md: every config key, rule, function and file that it names exists, and it goes through the section in order."""
+"""docs/paper.md: it goes through the paper's section 2 in order, and every key, rule, function and file exists."""
 
 import importlib
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from clickpet.config import schema
+from clickpet.evaluate.scores import score_masks
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "paper.md").read_text(encoding="utf-8")
@@ -16,9 +18,7 @@ SECTIONS = [
     "Post-processing", "Dynamic inference depth",
 ]  # fmt: skip
 ROWS = [
-    [cell.strip() for cell in line.strip("|").split("|")]
-    for line in PAGE.splitlines()
-    if re.match(r"\| \d+ \|", line)
+    [cell.strip() for cell in line.strip("|").split("|")] for line in PAGE.splitlines() if re.match(r"\| \d+ \|", line)
 ]
 
 
@@ -49,7 +49,10 @@ def test_the_config_key_exists(key):
 
 @pytest.mark.parametrize("rule", names(3))
 def test_the_rule_exists(rule):
-    assert any(re.search(rf"^ *rule {rule}:$", file.read_text(), re.MULTILINE) for file in (ROOT / "rules").iterdir())
+    assert any(
+        re.search(rf"^ *(rule|checkpoint) {rule}:$", file.read_text(), re.MULTILINE)
+        for file in (ROOT / "rules").iterdir()
+    )
     assert (ROOT / "scripts" / f"{rule}.py").is_file()
 
 
@@ -59,11 +62,17 @@ def test_the_function_or_file_exists(name):
         assert (ROOT / name).is_file()
         return
     parts = name.split(".")
-    module = next(
-        end for end in range(len(parts), 0, -1) if ROOT.joinpath(*parts[:end]).with_suffix(".py").is_file()
-    )
+    module = next(end for end in range(len(parts), 0, -1) if ROOT.joinpath(*parts[:end]).with_suffix(".py").is_file())
     thing = importlib.import_module(".".join(parts[:module]))
     for part in parts[module:]:
         thing = getattr(thing, part)
     if hasattr(thing, "__module__"):
-        assert thing.__module__ == ".".join(parts[:module]), "it is only imported there: name the module that defines it"
+        assert thing.__module__ == ".".join(parts[:module]), (
+            "it is only imported there: name the module that defines it"
+        )
+
+
+@pytest.mark.parametrize("score", [name for name in names(4) if re.fullmatch(r"[a-z_]+", name)])
+def test_the_score_exists(score):
+    nothing = np.zeros((1, 1, 1), bool)
+    assert score in score_masks(nothing, nothing, np.eye(4))

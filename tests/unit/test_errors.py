@@ -10,7 +10,7 @@ from clickpet.errors import InputError, from_os_error
 
 
 def refused(call) -> str:
-    with pytest.raises(OSError) as caught:
+    with pytest.raises(OSError, match="Errno") as caught:
         call()
     return str(from_os_error(caught.value))
 

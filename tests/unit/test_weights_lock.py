@@ -43,7 +43,7 @@ def test_a_changed_or_missing_file_is_named(weights, name):
 
 def test_a_file_that_was_put_beside_is_refused(weights):
     (weights / "a" / "dataset.json").touch()
-    with pytest.raises(InputError, match="dataset.json: did not come with the weights"):
+    with pytest.raises(InputError, match=r"dataset\.json: did not come with the weights"):
         check_locked(weights, "a", [weights / "a" / "dataset.json"])
 
 

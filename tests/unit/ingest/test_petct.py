@@ -1,5 +1,7 @@
 """CT and PET of a study on one grid, in memory."""
 
+import warnings
+
 import numpy as np
 import pytest
 from dicom_maker import expected_suv_factor, write_rtstruct, write_series
@@ -121,3 +123,24 @@ def test_dicom_scans_and_the_structures_drawn_on_them(tmp_path):
     assert np.count_nonzero(mask) == 4
     with pytest.raises(InputError, match="another frame of reference"):
         read_label(tmp_path / "other.dcm", study)
+
+
+def test_what_is_odd_is_told_and_the_rest_is_not(tmp_path):
+    stored = np.full((8, 9, 12), -1000, np.int16)
+    stored[2:6, 2:7, 2:9] = 40
+    write_series(tmp_path / "pet")
+    write_series(tmp_path / "ct", modality="CT", pixels=stored)
+    write_series(tmp_path / "other", modality="CT", pixels=stored, frame="another")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        read_study(ct=tmp_path / "ct", pet=tmp_path / "pet")
+    with pytest.warns(UserWarning, match="other: .*frame of reference") as told:
+        study = read_study(ct=tmp_path / "other", pet=tmp_path / "pet")
+    assert len(told) == len(study.record["ct"]["warnings"]) == 1
+    assert told[0].filename == __file__
+
+    square = np.array([(-12.5, -22, 115), (-6.5, -22, 115), (-6.5, -14, 115), (-12.5, -14, 115)])
+    write_rtstruct(tmp_path / "twice.dcm", {"GTV": [square, square]})
+    with pytest.warns(UserWarning, match=r"twice\.dcm: "):
+        mask = read_label(tmp_path / "twice.dcm", study)
+    assert np.count_nonzero(mask) == 4

@@ -223,7 +223,7 @@ def test_a_server_that_sends_us_on_to_an_unsafe_place_is_not_followed(tmp_path, 
     running = ThreadingHTTPServer(("127.0.0.1", 0), Redirect)
     threading.Thread(target=running.serve_forever, daemon=True).start()
     monkeypatch.setattr("clickpet.models.downloads._SCHEMES", ("http://",))
-    with pytest.raises(InputError, match="sends us on to .*, which is not safe|cannot be downloaded"):
+    with pytest.raises(InputError, match=r"sends us on to .*, which is not safe|cannot be downloaded"):
         fetch([Archive(NAME, f"http://127.0.0.1:{running.server_port}/first")], tmp_path / "w", progress=quiet)
     running.shutdown()
     running.server_close()
@@ -234,7 +234,7 @@ def test_a_server_that_sends_us_on_to_an_unsafe_place_is_not_followed(tmp_path, 
 def test_too_little_room_is_told_before_unpacking(source, tmp_path, monkeypatch):
     usage = namedtuple("usage", "total used free")(100, 99, 1000)
     monkeypatch.setattr("clickpet.models.downloads.shutil.disk_usage", lambda folder: usage)
-    with pytest.raises(InputError, match="has 0 MB free, .* unpacks to 0 MB; free space there"):
+    with pytest.raises(InputError, match=r"has 0 MB free, .* unpacks to 0 MB; free space there"):
         fetch([source()], tmp_path / "w", progress=quiet)
     assert names(tmp_path / "w") == set()
 

@@ -1,21 +1,18 @@
 """One patient in this process: the same masks and tables as `clickpet predict`, and its errors."""
 
-import json
 import warnings
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
-from phantom_patient import HEATMAP, new_patient, write_models, write_patient
+from phantom_patient import HEATMAP, check_same, new_patient, write_models, write_patient
 
 from clickpet.clicks.heatmap import draw_heatmap
 from clickpet.clicks.heatmap_options import HeatmapOptions
 from clickpet.clicks.model import Clicks
 from clickpet.clicks.reading import read_clicks
 from clickpet.errors import InputError
-from clickpet.evaluate.run_results import read_table
 from clickpet.images import read_image, write_image
 from clickpet.ingest.petct import PetCt, read_study
 from clickpet.models.patient import identify_tracer, segment_patient
@@ -50,41 +47,8 @@ def clicks(files, study):
     return read_clicks(files["clicks"], shape=study.shape, affine=study.affine)
 
 
-def check_same(found, case):
-    """A segmentation equals the files of a case of the workflow."""
-    for name, array in (("lesions", found.mask), ("lesions_raw", found.raw_mask), ("heatmap", found.heatmap)):
-        file = read_image(case / f"{name}.nii.gz")
-        np.testing.assert_array_equal(array, file.array, err_msg=name)
-        np.testing.assert_array_equal(found.affine, file.affine, err_msg=name)
-    record = json.loads((case / "tracer.json").read_text())
-    assert (found.tracer.tracer, found.tracer.source) == (record["tracer"], record["source"])
-    assert list(found.tracer.probability_psma) == record["probability_psma"]
-    assert (found.tracer.votes or {}) == record["votes"]
-    prediction = json.loads((case / "prediction.json").read_text())
-    for name in ("members", "mirror_axes", "tiles", "forward_passes", "disagreement"):
-        assert found.details[name] == prediction[name], name
-    spread = found.disagreement
-    values = np.empty(0) if spread is None else spread[found.raw_mask]
-    np.testing.assert_array_equal(values, np.load(case / "disagreement.npy"))
-    table = read_table(case / "lesion_table.csv")
-    assert list(found.lesions.columns) == list(table.columns)
-    np.testing.assert_allclose(found.lesions.to_numpy(), table.to_numpy(), rtol=1e-5)  # six digits are written
-    totals = json.loads((case / "study.json").read_text())
-    assert found.totals == {name: totals[name] for name in found.totals}
-
-
-def test_an_unknown_tracer_with_clicks_is_segmented_as_the_workflow_does(folder, files, study, clicks, tmp_path):
-    config = {**QUICK, "postprocess": {"min_suv_max": 8, "min_volume_mm3": 4000}}
-    patient = NewPatient("jane", files["ct"], files["pet"], files["clicks"])
-    predict_patient(patient, folder / "models", tmp_path / "out", work=tmp_path / "work", config=config, cores=1)
-    found = segment_patient(study, clicks, models=folder / "models", config=config)
-    assert 0 < found.mask.sum() < found.raw_mask.sum() < found.mask.size
-    assert found.disagreement.max() > 0
-    check_same(found, tmp_path / "work" / "results" / "cases" / "jane")
-
-
 def test_other_grids_no_clicks_and_one_fold_are_segmented_as_the_workflow_does(tmp_path):
-    """CT on a grid of its own, PET oblique and as .mha, models of one tracer without settings."""
+    """CT on a grid of its own, PET oblique and as .mha, models of one tracer no settings. The rest is in tests/e2e."""
     patient = replace(new_patient(), case="turned", ct_own_grid=True)
     files = write_patient(tmp_path, patient)
     models = write_models(tmp_path / "models", folds=(3,), tracers=("psma",))
@@ -94,7 +58,7 @@ def test_other_grids_no_clicks_and_one_fold_are_segmented_as_the_workflow_does(t
     for name, file in (("ct", tmp_path / "ct.nii.gz"), ("pet", tmp_path / "pet.mha")):
         image = read_image(files[name])
         write_image(file, image.array, turn @ image.affine)
-    config = {**QUICK, "heatmap": {"sigma_tumor": 2}}
+    config = {**QUICK, "postprocess": {"min_suv_max": 8, "min_volume_mm3": 4000}}
     predict_patient(
         NewPatient("turned", tmp_path / "ct.nii.gz", tmp_path / "pet.mha"),
         models,
@@ -107,6 +71,7 @@ def test_other_grids_no_clicks_and_one_fold_are_segmented_as_the_workflow_does(t
     with pytest.warns(UserWarning, match=r"has no settings\.json"):
         found = segment_patient(study, models=models, config=config)
     assert found.tracer.source == "only"
+    assert 0 < found.mask.sum() < found.raw_mask.sum() < found.mask.size
     assert found.lesions["disagreement"].isna().all()
     assert not found.heatmap.any()
     check_same(found, tmp_path / "work" / "results" / "cases" / "turned")
@@ -165,11 +130,16 @@ def test_what_makes_no_sense_is_one_line(folder, study, changed, message):
     assert "\n" not in str(error.value)
 
 
-def test_a_config_from_a_file_may_name_its_cohort(folder, study, tmp_path):
+def test_a_config_may_be_a_file_of_keys(folder, study, tmp_path):
     (tmp_path / "mine.yaml").write_text("cohort: my.tsv\npredict: {tile_step: 1, voxel_limits: [1, 2, 3]}\n")
-    config = yaml.safe_load((tmp_path / "mine.yaml").read_text())
-    found = segment_patient(study, models=folder / "models", tracer="fdg", config=config)
-    assert found.details["mirror_axes"] == []
+    options = {"models": folder / "models", "tracer": "fdg"}
+    found = [segment_patient(study, config=config, **options) for config in (tmp_path / "mine.yaml", QUICK)]
+    assert found[0].details["mirror_axes"] == []
+    assert found[0].details["tiles"] == found[1].details["tiles"]
+    np.testing.assert_array_equal(found[0].mask, found[1].mask)
+    (tmp_path / "mine.yaml").write_text("[")
+    with pytest.raises(InputError, match=r"mine\.yaml: "):
+        segment_patient(study, config=str(tmp_path / "mine.yaml"), **options)
 
 
 def test_models_of_two_tracers_without_a_discriminator_need_to_be_told(tmp_path, study):

@@ -61,7 +61,7 @@ def test_a_name_that_reaches_through_an_allowed_one_is_refused(tmp_path):
     # protocol 4 may ask for "ndarray.__class__" or the like
     code = b"\x80\x04\x8c\x05numpy\x8c\x19ndarray.__init_subclass__\x93)R."
     (tmp_path / "a.pkl").write_bytes(code)
-    with pytest.raises(InputError, match="it names numpy.ndarray.__init_subclass__"):
+    with pytest.raises(InputError, match=r"it names numpy.ndarray.__init_subclass__"):
         read_properties(tmp_path / "a.pkl")
 
 
@@ -74,7 +74,7 @@ def test_broken_properties_are_one_line(tmp_path, content):
 
 
 def test_missing_properties_are_named(tmp_path):
-    with pytest.raises(InputError, match="absent.pkl: no such file; run the workflow again"):
+    with pytest.raises(InputError, match=r"absent.pkl: no such file; run the workflow again"):
         read_properties(tmp_path / "absent.pkl")
 
 

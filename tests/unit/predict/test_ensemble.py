@@ -31,7 +31,7 @@ def case():
 
 
 def affine(spacing_mm):
-    return np.diag([*spacing_mm, 1.0])
+    return np.diag([*spacing_mm, 1.0]) * [-1, 1, 1, 1]  # LAS, as the networks see it
 
 
 def dice(a, b):

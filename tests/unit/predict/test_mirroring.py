@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clickpet.errors import InputError
-from clickpet.predict.mirroring import MIRROR_AXES, Workload, expected_s, mirror_axes_for, plan_axes
+from clickpet.predict.mirroring import MIRROR_AXES, Workload, expected_s, mirror_axes_for, mirrorings, plan_axes
 
 
 @pytest.mark.parametrize(
@@ -109,3 +109,9 @@ def test_the_authors_limits_come_out_of_their_case():
     assert two == pytest.approx(39e6, rel=0.15)
     assert one == pytest.approx(90e6, rel=0.15)
     assert none > 106e6  # the largest study of the training set still runs
+
+
+def test_mirrorings_are_every_combination_once():
+    assert mirrorings(()) == [()]
+    assert mirrorings((2, 1)) == [(), (1,), (2,), (1, 2)]
+    assert len(set(mirrorings((0, 1, 2)))) == 8

@@ -120,16 +120,6 @@ def test_transposed_plans(tmp_path, arrays):
     assert (grid.mask(logits[1] - logits[0], grid.whole) != truth).mean() < 1e-4
 
 
-def test_nonzero_box():
-    array = np.zeros((5, 6, 7), np.float32)
-    assert nonzero_box([array]) == (slice(0, 5), slice(0, 6), slice(0, 7))
-    array[2, 3, 1] = array[3, 3, 4] = -1
-    other = np.zeros_like(array)
-    other[2, 5, 6] = 1
-    assert nonzero_box([array]) == (slice(2, 4), slice(3, 4), slice(1, 5))
-    assert nonzero_box([array, other]) == (slice(2, 4), slice(3, 6), slice(1, 7))
-
-
 def test_unknown_normalisation_is_refused(tmp_path, arrays):
     model = read_model_folder(write_model(tmp_path / "fdg"))
     model.configuration.configuration["use_mask_for_norm"] = [True, False, False]

@@ -9,7 +9,6 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from clickpet.predict.mirroring import mirrorings
 from clickpet.predict.nnunet_sliding_window import _half_importance
 from clickpet.predict.sliding_window import (
     Tiling,
@@ -143,7 +142,7 @@ def plainly(networks, image, tiles, mirror_axes, average):
     ("mirror_axes", "batch"), [((), 1), ((), 3), ((2,), 2), ((1, 2), 3), ((0, 1, 2), 8), ((0, 1, 2), 20)]
 )
 @pytest.mark.parametrize("average", ["softmax", "logits"])
-def test_slide_is_the_definition(shape, mirror_axes, batch, average):
+def test_inference_is_the_definition(shape, mirror_axes, batch, average):
     image = torch.randn(3, *shape, generator=torch.Generator().manual_seed(5))
     tiles = tiling(shape, TILE, 0.6)
     window = sliding_window_inference(
@@ -161,7 +160,7 @@ def test_slide_is_the_definition(shape, mirror_axes, batch, average):
     assert window.mean_spread == without.mean_spread == pytest.approx(spread[lesion > 0].mean(), rel=0.2)
 
 
-def test_slide_over_a_box_reads_only_the_box():
+def test_inference_over_a_box_reads_only_the_box():
     image = torch.randn(3, 30, 20, 25, generator=torch.Generator().manual_seed(5))
     tiles = tiling(image.shape[1:], TILE, 0.6, (slice(9, 21), slice(4, 8), slice(3, 20)))
     assert tiles.box == (slice(9, 21), slice(3, 9), slice(3, 20))
@@ -173,19 +172,13 @@ def test_slide_over_a_box_reads_only_the_box():
     np.testing.assert_allclose(window.lesion, lesion[tiles.box], atol=2e-5)
 
 
-def test_slide_is_the_same_bit_for_bit():
+def test_inference_is_the_same_bit_for_bit():
     image = torch.randn(3, 19, 15, 23, generator=torch.Generator().manual_seed(5))
     tiles = tiling(image.shape[1:], TILE, 0.6)
     first, second = (
         sliding_window_inference(NETWORKS, reader(image), tiles, mirror_axes=(0, 1, 2), batch=4) for _ in range(2)
     )
     assert first.lesion.tobytes() == second.lesion.tobytes()
-
-
-def test_mirrorings_are_every_combination_once():
-    assert mirrorings(()) == [()]
-    assert mirrorings((2, 1)) == [(), (1,), (2,), (1, 2)]
-    assert len(set(mirrorings((0, 1, 2)))) == 8
 
 
 def test_tiling_counts_its_tiles():

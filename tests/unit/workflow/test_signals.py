@@ -14,12 +14,16 @@ from clickpet.workflow.signals import TerminatedError, termination_as_exception
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_is_an_exception_once(number, code):
     cleaned = []
-    with pytest.raises(TerminatedError) as caught, termination_as_exception():
+
+    def work():
         try:
             os.kill(os.getpid(), number)
         finally:
             os.kill(os.getpid(), number)  # a second one must not stop the clean-up
             cleaned.append(True)
+
+    with pytest.raises(TerminatedError) as caught, termination_as_exception():
+        work()
     assert (caught.value.code, caught.value.signal, cleaned) == (code, signal.Signals(number).name, [True])
     assert signal.getsignal(number) is signal.SIG_DFL
 
