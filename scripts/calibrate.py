@@ -12,7 +12,9 @@ def main(job):
         from clickpet.predict.inference import best_device
 
         folders = [Path(path).parent for path in job.input.plans]
-        measured = {folder.name: calibrate(folder, device=best_device()) for folder in folders}
+        measured = {
+            folder.name: calibrate(folder, job.params.folds[folder.name], device=best_device()) for folder in folders
+        }
         write_json(job.output.calibration, measured)
         write_text(job.output.table, table(measured))
         print(table(measured))

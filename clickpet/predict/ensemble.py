@@ -14,6 +14,7 @@ from clickpet.images import spacing_mm
 from clickpet.nnunet.model_folder import ModelFolder, load_checkpoint, load_network, mirroring_axes, read_model_folder
 from clickpet.nnunet.nonzero_box import Box, content_box
 from clickpet.predict.body import body_box
+from clickpet.predict.device import free_bytes
 from clickpet.predict.mirroring import Workload, mirrorings
 from clickpet.predict.network_grid import NetworkGrid, NetworkInput
 from clickpet.predict.sliding_window import Tiling, slide, tiling
@@ -21,19 +22,22 @@ from clickpet.predict.stock_sliding_window import slide_like_stock
 
 #: Options that make `LesionEnsemble.predict` do what nnU-Net's own predictor does, down to its rounding.
 STOCK = {"tile_step": 0.5, "mirror_axes": (0, 1, 2), "body_box": False, "fold_average": "logits", "stock": True}
-#: Activations of one forward pass may take about this much memory; it decides how many mirrored tiles go at once.
-BATCH_BYTES = 4 * 2**30
+#: A forward pass holds this many feature maps of full resolution at its worst moment (measured, five stages at 192).
+FEATURE_MAPS = 5.6
+#: Activations of a forward pass on a CPU may take about this much memory, and on a GPU this share of what is free;
+#: it decides how many mirrored tiles go at once.
+CPU_BATCH_BYTES = FEATURE_MAPS * 2**30
+GPU_SHARE = 0.6
 MAX_BATCH = 8
-#: A forward pass holds about this many feature maps of full resolution at its worst moment.
-COPIES = 4
 
 
 @dataclass(frozen=True)
 class Prediction:
     """mask : uint8 (x, y, z), 1 lesion, on the PET grid, whose affine is `affine`.
 
-    details : "mirror_axes", "members", "tiles", "forward_passes", "voxels", "network_grid", "disagreement"
-    (mean over the lesion, see `Window.mean_spread`; 0 without lesion, None for one fold), "seconds" of each part.
+    details : "mirror_axes", "members", "tiles", "forward_passes", "batch" (tiles in a forward pass), "voxels",
+    "network_grid", "disagreement" (mean over the lesion, see `Window.mean_spread`; 0 without lesion, None for one
+    fold), "seconds" of each part.
     disagreement : float32 (x, y, z), standard deviation of the lesion probability over the folds, in the mask or
     everywhere as asked for, else 0; None if not asked for or for one fold.
     """
@@ -113,7 +117,7 @@ class LesionEnsemble:
         mirror, or a function that gives them for a Workload; axes that training did not mirror are left out.
         body_box : tiles over the body's box only (True).  fold_average : "softmax" or "logits" ("softmax").
         disagreement : the map that is made too: of "lesions" or "everywhere" ("none").
-        batch : tiles in one forward pass (as many as memory allows).
+        batch : tiles in one forward pass (as many as memory allows when the case begins).
         stock : prepare and round as nnU-Net does, see `clickpet.predict.stock_sliding_window`: then logits are averaged
         and there is no disagreement (False).  `**STOCK` is all of that and nnU-Net's tiles.
 
@@ -143,7 +147,8 @@ class LesionEnsemble:
             clicks_box = content_box([heatmap])
             content = union(scan_box, clicks_box) if heatmap[clicks_box].any() else scan_box
             if scene is None or scene.grid.content != content:
-                scene, seen = self._scene(ct, suv, heatmap, affine, content, depth), None
+                batch = scene.batch if scene else depth.batch
+                scene, seen = self._scene(ct, suv, heatmap, affine, content, replace(depth, batch=batch)), None
             elif not (seen[0] == clicks_box and np.array_equal(seen[1], heatmap[clicks_box])):
                 scene.image.replace(2, heatmap)
                 seen = None
@@ -161,19 +166,17 @@ class LesionEnsemble:
         if callable(axes):
             axes = axes(Workload(suv.size, len(tiles), len(self.folds)))
         axes = tuple(axis for axis in sorted(axes) if axis in self.allowed_axes)
-        return _Scene(grid, tiles, axes, NetworkInput(grid, [ct, suv, heatmap], tiles.box))
+        image = NetworkInput(grid, [ct, suv, heatmap], tiles.box)
+        return _Scene(grid, tiles, axes, image, depth.batch or self.batch_for(axes))
 
     def _look(self, scene: _Scene, affine, depth: Depth, clock: _Clock) -> Prediction:
-        how = {
-            "mirror_axes": scene.axes,
-            "batch": depth.batch or self.batch_for(scene.axes),
-            "device": self.device,
-        }
+        how = {"mirror_axes": scene.axes, "batch": scene.batch, "device": self.device}
         if depth.stock:
             window = slide_like_stock(self.networks, scene.image.read, scene.tiles, **how)
         else:
             how.update(average=depth.fold_average, with_spread=depth.disagreement != "none")
             window = slide(self.networks, scene.image.read, scene.tiles, **how)
+        scene.batch = window.batch
         clock.lap("window")
         mask = scene.grid.mask(window.lesion, window.box)
         details = {
@@ -181,6 +184,7 @@ class LesionEnsemble:
             "members": self.folds,
             "tiles": len(scene.tiles),
             "forward_passes": len(scene.tiles) * len(mirrorings(scene.axes)) * len(self.folds),
+            "batch": scene.batch,
             "voxels": int(mask.size),
             "network_grid": list(scene.grid.shape),
             "disagreement": window.mean_spread if len(self.folds) > 1 and not depth.stock else None,
@@ -193,24 +197,25 @@ class LesionEnsemble:
         return Prediction(mask, affine, details, spread)
 
     def batch_for(self, axes: Sequence[int]) -> int:
-        """Tiles per forward pass: as many as take about BATCH_BYTES, at most eight; a power of two below that."""
+        """Tiles per forward pass: as many as fit the memory that is free, at most eight; a power of two below that."""
         features = self.model.configuration.network_arch_init_kwargs.get("features_per_stage", [32])[0]
-        tile_bytes = float(np.prod(self.model.patch_size)) * features * COPIES * 4
-        budget = BATCH_BYTES
-        if self.device.type == "cuda":  # half precision, and what the card has left
-            tile_bytes, budget = tile_bytes / 2, 0.6 * torch.cuda.mem_get_info(self.device)[0]
+        value_bytes = 2 if self.device.type == "cuda" else 4
+        tile_bytes = float(np.prod(self.model.patch_size)) * features * FEATURE_MAPS * value_bytes
+        free = free_bytes(self.device)
+        budget = CPU_BATCH_BYTES if free is None else GPU_SHARE * free
         fitting = int(max(1, min(MAX_BATCH, budget // tile_bytes)))
         return 1 << (fitting.bit_length() - 1) if fitting < len(mirrorings(axes)) else fitting
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Scene:
-    """A case as the ensemble sees it; channel 2 of the image changes."""
+    """A case as the ensemble sees it; channel 2 of the image changes, and the batch where memory runs out."""
 
     grid: NetworkGrid
     tiles: Tiling
     axes: tuple[int, ...]
     image: NetworkInput
+    batch: int
 
 
 class _Clock:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from clickpet.nnunet.nonzero_box import Box
+from clickpet.predict.device import mixed_precision
 from clickpet.predict.mirroring import mirrorings
 from clickpet.predict.sliding_window import Tiling, Window, importance_profiles, overlap, tile_of
 
@@ -50,7 +51,7 @@ def slide_like_stock(
         logits /= weights
         total = logits if total is None else total.add_(logits)
     total /= len(networks)
-    return Window(total.cpu().numpy(), None, 0.0, tiles.box)
+    return Window(total.cpu().numpy(), None, 0.0, tiles.box, batch)
 
 
 def _mirrored(network, tile: torch.Tensor, mirror_axes: Sequence[int], batch: int) -> torch.Tensor:
@@ -59,7 +60,7 @@ def _mirrored(network, tile: torch.Tensor, mirror_axes: Sequence[int], batch: in
     total = None
     for first in range(0, len(flips), batch):
         part = flips[first : first + batch]
-        with torch.autocast(tile.device.type, enabled=tile.device.type == "cuda"):
+        with mixed_precision(tile.device):
             given = network(torch.stack([tile.flip(axes) for axes in part]))
         for axes, logits in zip(part, given, strict=True):
             total = logits.clone() if total is None else total.add_(logits.flip(axes))
