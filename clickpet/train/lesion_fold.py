@@ -19,6 +19,8 @@ from clickpet.files import replacing, write_text
 from clickpet.train.ownership import Claim
 
 FINAL, LATEST = "checkpoint_final.pth", "checkpoint_latest.pth"
+#: What nnU-Net's predictor and ours read of a checkpoint.
+PUBLISHED = ("network_weights", "init_args", "trainer_name", "inference_allowed_mirroring_axes")
 #: File of a workspace that names the key of the newest training.
 CURRENT = "current"
 #: Options that do not change what is learned.
@@ -257,10 +259,13 @@ def _train_as(rank: int, training: _Training, processes: int, meeting_point: str
         distributed.destroy_process_group()
 
 
-def publish(checkpoint: Path, target: str | Path) -> None:
-    """Put the final checkpoint where users find it: a hard link where the file system can, else a copy."""
-    with replacing(target) as temporary:
-        try:
-            os.link(checkpoint, temporary)
-        except OSError:
-            shutil.copyfile(checkpoint, temporary)
+def publish(checkpoint: str | Path, target: str | Path) -> None:
+    """Write what prediction and export need of a final checkpoint (PUBLISHED) to `target`.
+
+    Without the optimiser's state it is half as large. Equal trainings give equal bytes.
+    """
+    import torch
+
+    full = torch.load(checkpoint, map_location="cpu", weights_only=False, mmap=True)
+    with replacing(target) as temporary, open(temporary, "wb") as file:
+        torch.save({name: full[name] for name in PUBLISHED}, file)
