@@ -163,8 +163,8 @@ def test_what_is_published_predicts_without_the_optimiser(study, undisturbed, tm
         publish(final, target)
     assert final.read_bytes() == before  # a training can go on from it
     assert targets[0].read_bytes() == targets[1].read_bytes()
-    momentum_bytes = sum(one.nbytes for one in undisturbed[0].values())
-    assert targets[0].stat().st_size <= len(before) - momentum_bytes
+    momentum_bytes = sum({one.data_ptr(): one.nbytes for one in undisturbed[0].values()}.values())
+    assert targets[0].stat().st_size < len(before) - 0.9 * momentum_bytes
     full, published = (load_checkpoint(path) for path in (final, targets[0]))
     assert set(full) - set(published) >= {"optimizer_state", "grad_scaler_state", "logging"}
     assert same(published["network_weights"], undisturbed[0])
