@@ -93,20 +93,18 @@ def resize_labels(labels: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     resized = labels[np.ix_(*nearest)]
     if labels.size == 0 or labels.min() == labels.max():
         return resized
-    lows, weights = zip(*(_linear_weights(old, new) for old, new in zip(labels.shape, shape, strict=True)), strict=True)
-    between = np.flatnonzero(_mixed_cells(labels)[np.ix_(*lows)])
+    corners, weights = zip(
+        *(_linear_corners(old, new) for old, new in zip(labels.shape, shape, strict=True)), strict=True
+    )
+    between = np.flatnonzero(_mixed_cells(labels)[np.ix_(*(corner[0] for corner in corners))])
     for first in range(0, len(between), CHUNK):
-        flat = between[first : first + CHUNK]
-        points = np.unravel_index(flat, resized.shape)
+        points = np.unravel_index(between[first : first + CHUNK], resized.shape)
         around, shares = [], []
-        for corner in product((0, 1), repeat=3):
-            axes = zip(points, lows, weights, labels.shape, corner, strict=True)
-            index, share = zip(
-                *((np.minimum(low[at] + up, old - 1), weight[at, up]) for at, low, weight, old, up in axes),
-                strict=True,
-            )
-            around.append(labels[index])
-            shares.append(share[0] * share[1] * share[2])
+        for ends in product((0, 1), repeat=3):
+            axes = list(zip(corners, weights, ends, points, strict=True))
+            around.append(labels[tuple(corner[end, at] for corner, _, end, at in axes)])
+            z, y, x = (weight[end, at] for _, weight, end, at in axes)
+            shares.append(z * y * x)
         resized[points] = _heaviest(around, shares, resized[points])
     return resized
 
@@ -118,13 +116,15 @@ def _nearest_indices(length: int, new_length: int) -> np.ndarray:
     return ndimage.zoom(np.arange(length), new_length / length, order=0, mode="nearest", grid_mode=True)
 
 
-def _linear_weights(length: int, new_length: int) -> tuple[np.ndarray, np.ndarray]:
-    """For each new point of an axis the old one below it, and the weights (new_length, 2) of that one and the next."""
-    matrix = spline_matrix(length, new_length, order=1)
-    low = (matrix != 0).argmax(axis=1)
-    rows = np.arange(new_length)
-    above = np.where(low + 1 < length, matrix[rows, np.minimum(low + 1, length - 1)], 0.0)
-    return low, np.stack([matrix[rows, low], above], axis=1)
+def _linear_corners(length: int, new_length: int) -> tuple[np.ndarray, np.ndarray]:
+    """For each new point of an axis the old ones beside it, int (2, new_length), and their weights, float64, as SciPy
+    rounds them: beyond the ends of the axis both are its last point, and share its weight.
+    """
+    places = (np.arange(new_length) + 0.5) * (length / new_length) - 0.5
+    low = np.floor(places)
+    weight = 1.0 - (places - low)
+    corners = np.clip(np.stack([low, low + 1]).astype(int), 0, length - 1)
+    return corners, np.stack([weight, 1.0 - weight])
 
 
 def _mixed_cells(labels: np.ndarray) -> np.ndarray:
