@@ -1,4 +1,4 @@
-# install · demo · test · bench · lint · lock · clean. All set-up is done by the first two commands that need it.
+# install · demo · test · bench · check-gpu · lint · lock · clean. All set-up is done by the first two commands that need it.
 PYTHON ?= python3
 BIN := .venv/bin
 PRESETS := config/config.yaml config/demo.yaml
@@ -6,7 +6,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # A run starts thousands of short processes, half of whose time would go into compiling what they import.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: install demo test bench lint format lock clean
+.PHONY: install demo test bench check-gpu lint format lock clean
 
 install: .venv/installed
 
@@ -34,6 +34,10 @@ test: install
 
 bench: install
 	$(BIN)/python tests/bench --write docs/benchmarks.md
+
+# What this machine's GPU does with the paper's network, in some minutes; without one, a small twin on the CPU.
+check-gpu: install
+	$(BIN)/python tests/bench --only gpu
 
 lint: install
 	$(BIN)/ruff check .

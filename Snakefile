@@ -56,6 +56,8 @@ rule prepare:
         "results/splits.json" if TRAIN else [],
         "results/cohort.tsv",
         FINDINGS,
+        "results/sound_studies.txt",
+        GPU_CHECK,
 
 
 rule train:
@@ -64,6 +66,7 @@ rule train:
         expand("results/models/tracer/fold_{fold}/checkpoint.pth", fold=DISCRIMINATOR_FOLDS),
         expand("results/models/{tracer}/fold_{fold}/checkpoint_final.pth", tracer=TRAINED, fold=FOLDS),
         "results/models/settings.json" if TRAINED else [],
+        GPU_CHECK,
 
 
 rule evaluate:

@@ -1,9 +1,9 @@
-"""Foreground of a mask as runs of voxels, and the connected components that the runs form.
+"""Run-length encoding of masks, and connected components, volumes and overlaps from it.
 
 A lesion mask of 52 million voxels holds some ten thousand foreground voxels. Labelling it as a
-volume costs a label array of four times its size; its runs (start and length of every unbroken
-stretch of foreground along the axis that is contiguous in memory) hold the same in kilobytes, and
-components, volumes and overlaps are sums over runs. The result is that of labelling the volume.
+volume costs a label array of four times its size; its run lengths (start and length of every run: an
+unbroken stretch of foreground along the axis that is contiguous in memory) hold the same in kilobytes,
+and components, volumes and overlaps are sums over runs. The result is that of labelling the volume.
 Pure noise is the worst case: a mask whose every other voxel is set needs about 55 times its size.
 """
 
@@ -31,8 +31,8 @@ _LINES = {
 
 
 @dataclass(frozen=True, eq=False)
-class Runs:
-    """Runs of foreground voxels of a mask.
+class RunLengthMask:
+    """A mask (x, y, z) as its run lengths.
 
     shape  : (x, y, z) of the mask
     axes   : axes of the mask from slowest to fastest in memory; runs go along the last of them
@@ -47,14 +47,16 @@ class Runs:
 
     @property
     def voxels(self) -> int:
+        """Number of foreground voxels."""
         return int(self.length.sum())
 
     def line_shape(self) -> tuple[int, int, int]:
+        """Shape of `mask.transpose(axes)`."""
         return tuple(self.shape[axis] for axis in self.axes)
 
-    def select(self, chosen: np.ndarray) -> Runs:
+    def select(self, chosen: np.ndarray) -> RunLengthMask:
         """The runs that the bool or index array `chosen` names."""
-        return Runs(self.shape, self.axes, self.start[chosen], self.length[chosen])
+        return RunLengthMask(self.shape, self.axes, self.start[chosen], self.length[chosen])
 
 
 def memory_axes(array: np.ndarray) -> tuple[int, int, int]:
@@ -62,10 +64,10 @@ def memory_axes(array: np.ndarray) -> tuple[int, int, int]:
     return tuple(sorted(range(3), key=lambda axis: (-abs(array.strides[axis]), axis)))
 
 
-def find_runs(mask: np.ndarray, axes: tuple[int, int, int] | None = None) -> Runs:
-    """Runs of the non-zero voxels of `mask` (x, y, z), any dtype and memory order.
+def encode_mask(mask: np.ndarray, axes: tuple[int, int, int] | None = None) -> RunLengthMask:
+    """Run-length encoding of the non-zero voxels of `mask` (x, y, z), any dtype and memory order.
 
-    `axes` forces the order of axes (to compare the runs of two masks); None takes that of the memory.
+    `axes` forces the order of axes (to compare two masks); None takes that of the memory.
     Raises InputError if `mask` is not 3-D.
     """
     if mask.ndim != 3:
@@ -87,64 +89,64 @@ def find_runs(mask: np.ndarray, axes: tuple[int, int, int] | None = None) -> Run
         starts.append(begin + first * middle * fast)
         lengths.append(end - begin + 1)
     empty = np.zeros(0, np.int64)
-    return Runs(tuple(mask.shape), axes, np.concatenate([empty, *starts]), np.concatenate([empty, *lengths]))
+    return RunLengthMask(tuple(mask.shape), axes, np.concatenate([empty, *starts]), np.concatenate([empty, *lengths]))
 
 
-def join_runs(runs: Runs, connectivity: int) -> tuple[np.ndarray, int]:
-    """Component of every run, as labelling the mask with `connectivity` 6, 18 or 26 would give.
+def label_components(encoded: RunLengthMask, connectivity: int) -> tuple[np.ndarray, int]:
+    """Connected component of every run, as labelling the mask with `connectivity` 6, 18 or 26 would give.
 
     Returns (component, count): int64 (runs,) from 0, numbered by the first voxel of each component
     in the C order of (x, y, z), so that the memory order of the mask does not matter.
     """
-    count = runs.start.size
+    count = encoded.start.size
     component = np.arange(count)
     if count == 0:
         return component, 0
-    slow, middle, _ = np.unravel_index(runs.start, runs.line_shape())
-    fast_edge, middle_edge = runs.line_shape()[2] + 2, runs.line_shape()[1] + 2
+    slow, middle, _ = np.unravel_index(encoded.start, encoded.line_shape())
+    fast_edge, middle_edge = encoded.line_shape()[2] + 2, encoded.line_shape()[1] + 2
     # Positions on a grid with a margin of one voxel: a neighbouring line is then a constant step away.
-    begin = ((slow + 1) * middle_edge + middle + 1) * fast_edge + runs.start % runs.line_shape()[2] + 1
-    end = begin + runs.length
+    begin = ((slow + 1) * middle_edge + middle + 1) * fast_edge + encoded.start % encoded.line_shape()[2] + 1
+    end = begin + encoded.length
     for d_slow, d_middle, reach in _LINES[connectivity]:
         step = (d_slow * middle_edge + d_middle) * fast_edge
         first = np.searchsorted(end, begin + (step - reach), side="right")
         number = np.searchsorted(begin, end + (step + reach), side="left") - first
-        mine = np.repeat(np.arange(runs.start.size), number)
+        mine = np.repeat(np.arange(encoded.start.size), number)
         theirs = np.arange(mine.size) + np.repeat(first - (np.cumsum(number) - number), number)
         edges = sparse.coo_array(
             (np.ones(mine.size, np.int8), (component[mine], component[theirs])), shape=(count, count)
         )
         count, merged = csgraph.connected_components(edges, directed=False)
         component = merged[component].astype(np.int64)
-    order = np.argsort(first_voxel(runs, component, count))
+    order = np.argsort(first_voxels(encoded, component, count))
     number = np.empty(count, np.int64)
     number[order] = np.arange(count)
     return number[component], count
 
 
-def first_voxel(runs: Runs, component: np.ndarray, count: int) -> np.ndarray:
+def first_voxels(encoded: RunLengthMask, component: np.ndarray, count: int) -> np.ndarray:
     """Flat C-order (x, y, z) index of the first voxel of each component; int64 (count,)."""
-    first = np.full(count, np.prod(runs.shape), np.int64)
+    first = np.full(count, np.prod(encoded.shape), np.int64)
     place = [None] * 3
-    for axis, position in zip(runs.axes, np.unravel_index(runs.start, runs.line_shape()), strict=True):
+    for axis, position in zip(encoded.axes, np.unravel_index(encoded.start, encoded.line_shape()), strict=True):
         place[axis] = position
-    np.minimum.at(first, component, np.ravel_multi_index(place, runs.shape))
+    np.minimum.at(first, component, np.ravel_multi_index(place, encoded.shape))
     return first
 
 
-def sum_runs(values: np.ndarray, component: np.ndarray, count: int) -> np.ndarray:
-    """Sum of `values` (runs,) over the runs of each component; same kind of number (int64 or float64)."""
+def sum_by_component(values: np.ndarray, component: np.ndarray, count: int) -> np.ndarray:
+    """Sum of `values` (runs,) over the runs of each component: (count,), int64 or float64 as `values`."""
     sums = np.zeros(count, np.result_type(values, np.int64))
     np.add.at(sums, component, values)
     return sums
 
 
-def voxels_shared(runs: Runs, other: Runs) -> np.ndarray:
-    """Voxels of each run that are foreground in `other` too; int64 (runs,). Both need the same shape and axes."""
-    if (runs.shape, runs.axes) != (other.shape, other.axes):
-        raise ValueError("runs of different grids cannot be compared")
+def overlap_voxels(encoded: RunLengthMask, other: RunLengthMask) -> np.ndarray:
+    """Voxels of each run that are foreground in `other` too: int64 (runs,). Both need the same shape and axes."""
+    if (encoded.shape, encoded.axes) != (other.shape, other.axes):
+        raise ValueError("masks of different grids cannot be compared")
     if other.start.size == 0:
-        return np.zeros(runs.start.size, np.int64)
+        return np.zeros(encoded.start.size, np.int64)
     before = np.concatenate(([0], np.cumsum(other.length)))
 
     def voxels_before(position):
@@ -153,43 +155,48 @@ def voxels_shared(runs: Runs, other: Runs) -> np.ndarray:
         inside = np.minimum(position - other.start[last], other.length[last])
         return np.where(started > 0, before[last] + inside, 0)
 
-    return voxels_before(runs.start + runs.length) - voxels_before(runs.start)
+    return voxels_before(encoded.start + encoded.length) - voxels_before(encoded.start)
 
 
-def visit_voxels(runs: Runs) -> Iterator[tuple[slice, np.ndarray, tuple[np.ndarray, np.ndarray, np.ndarray]]]:
-    """Walk over the voxels of `runs`, some CHUNK_VOXELS at a time.
+def component_overlap(encoded: RunLengthMask, component: np.ndarray, count: int, other: RunLengthMask) -> np.ndarray:
+    """Voxels of each component that are foreground in `other` (of the same shape and axes) too: int64 (count,)."""
+    return sum_by_component(overlap_voxels(encoded, other), component, count)
+
+
+def iterate_voxels(encoded: RunLengthMask) -> Iterator[tuple[slice, np.ndarray, tuple[np.ndarray, ...]]]:
+    """Iterate over the foreground voxels, some CHUNK_VOXELS at a time.
 
     Yields (part, offset, index): the slice of runs, where each of them begins among the voxels of
     this part (for `ufunc.reduceat`), and the voxels' (x, y, z) index arrays.
     """
-    ends = np.cumsum(runs.length)
+    ends = np.cumsum(encoded.length)
     low = 0
-    while low < runs.start.size:
-        done = ends[low] - runs.length[low]
+    while low < encoded.start.size:
+        done = ends[low] - encoded.length[low]
         high = max(low + 1, int(np.searchsorted(ends, done + CHUNK_VOXELS, side="right")))
-        length = runs.length[low:high]
+        length = encoded.length[low:high]
         offset = np.cumsum(length) - length
-        flat = np.arange(int(length.sum())) + np.repeat(runs.start[low:high] - offset, length)
+        flat = np.arange(int(length.sum())) + np.repeat(encoded.start[low:high] - offset, length)
         index = [None] * 3
-        for axis, position in zip(runs.axes, np.unravel_index(flat, runs.line_shape()), strict=True):
+        for axis, position in zip(encoded.axes, np.unravel_index(flat, encoded.line_shape()), strict=True):
             index[axis] = position
         yield slice(low, high), offset, tuple(index)
         low = high
 
 
-def component_max(runs: Runs, component: np.ndarray, count: int, values: np.ndarray) -> np.ndarray:
+def component_max(encoded: RunLengthMask, component: np.ndarray, count: int, values: np.ndarray) -> np.ndarray:
     """Largest of `values` (x, y, z) in each component; (count,), dtype of `values`. NaN if it holds one."""
-    highest = np.empty(runs.start.size, values.dtype)
-    for part, offset, index in visit_voxels(runs):
+    highest = np.empty(encoded.start.size, values.dtype)
+    for part, offset, index in iterate_voxels(encoded):
         highest[part] = np.maximum.reduceat(values[index], offset)
     order = np.argsort(component, kind="stable")
     begin = np.searchsorted(component[order], np.arange(count))
     return np.maximum.reduceat(highest[order], begin) if count else highest
 
 
-def component_sum(runs: Runs, component: np.ndarray, count: int, values: np.ndarray) -> np.ndarray:
+def component_sum(encoded: RunLengthMask, component: np.ndarray, count: int, values: np.ndarray) -> np.ndarray:
     """Sum of `values` (x, y, z) over each component; float64 (count,)."""
-    sums = np.empty(runs.start.size, np.float64)
-    for part, offset, index in visit_voxels(runs):
+    sums = np.empty(encoded.start.size, np.float64)
+    for part, offset, index in iterate_voxels(encoded):
         sums[part] = np.add.reduceat(values[index].astype(np.float64), offset)
-    return sum_runs(sums, component, count)
+    return sum_by_component(sums, component, count)

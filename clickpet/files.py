@@ -1,4 +1,4 @@
-"""Writing files so that a reader never sees half of one."""
+"""Files written whole or not at all, JSON read strictly, hashes of contents."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ import json
 import os
 import secrets
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+
+from clickpet.errors import InputError
 
 
 @contextmanager
@@ -63,8 +66,37 @@ def write_json(path: str | Path, value: object) -> None:
 
 
 def read_json(path: str | Path) -> object:
-    """Read a JSON file (UTF-8)."""
-    return json.loads(Path(path).read_text(encoding="utf-8"))
+    """Read a JSON file (UTF-8). Raises OSError, or InputError as `parse_json` does."""
+    try:
+        return parse_json(Path(path).read_text(encoding="utf-8-sig"), where=path)
+    except UnicodeDecodeError as error:
+        raise InputError("is not a text file in UTF-8", where=path) from error
+
+
+def parse_json(text: str, *, where: object) -> object:
+    """The value that a JSON text holds. `where` : the file, for messages.
+
+    Raises InputError, a line that names the place, for text that is not JSON, an object that has a key twice (one of
+    the two values would be lost), numbers of thousands of digits, and values nested too deeply.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_without_doubles)
+    except InputError as error:
+        raise InputError(f"is ambiguous JSON: {error}", where=where, mend="keep one of the two") from None
+    except json.JSONDecodeError as error:
+        raise InputError(f"is not valid JSON ({error})", where=where, mend="write the file again") from error
+    except RecursionError as error:
+        raise InputError("is JSON that is nested too deeply", where=where, mend="write the file again") from error
+    except ValueError as error:  # of int(), which takes some thousands of digits
+        raise InputError("holds a number of thousands of digits", where=where, mend="correct that number") from error
+
+
+def _without_doubles(pairs: list[tuple[str, object]]) -> dict:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        double = Counter(key for key, _ in pairs).most_common(1)[0][0]
+        raise InputError(f"the key {double[:80]!r} is there twice in one object")
+    return found
 
 
 def _plain(value):

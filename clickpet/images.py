@@ -1,12 +1,15 @@
-"""Image files in and out: the only module that knows about file formats and axis orders.
+"""Image files in and out, and resampling: volumes with their affine.
 
-Arrays are (x, y, z) as nibabel gives them, affines map voxel indices to RAS+ millimetres.
-SimpleITK's (z, y, x) and LPS stay inside this module.
+Arrays are (x, y, z) as nibabel gives them, affines map voxel indices to RAS+ millimetres. SimpleITK's (z, y, x)
+and LPS stay inside this module. What only asks an affine is in `clickpet.geometry`; its names that most callers need
+beside an image are here, too.
 """
 
 from __future__ import annotations
 
+import os
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,11 +19,26 @@ import numpy as np
 
 from clickpet.errors import InputError
 from clickpet.files import replacing
+from clickpet.geometry import (
+    LPS_RAS,
+    Turn,
+    grid_text,
+    orientation,
+    refuse_skewed,
+    same_grid,
+    skew_mm,
+    spacing_mm,
+    voxel_volume_ml,
+)
+from clickpet.metaimage import read_metaimage
+from clickpet.nifti import read_nifti
+from clickpet.nrrd import read_nrrd
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
-_LPS_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+#: Corners that are off by less are where they should be.
+EXACT_MM = 1e-3
 _UNREADABLE = (
     OSError,
     EOFError,
@@ -32,21 +50,32 @@ _UNREADABLE = (
     nib.filebasedimages.ImageFileError,
     nib.spatialimages.HeaderDataError,
 )
-#: Orientation codes of NIfTI; 0 means "not told".
-_ORIENTATION_CODES = range(6)
-#: Two grids are the same if no corner of the volume moves by more than this part of a voxel.
-GRID_TOLERANCE_VOX = 0.05
+
+
+__all__ = [
+    "Image",
+    "grid_text",
+    "read_image",
+    "resample",
+    "same_grid",
+    "spacing_mm",
+    "turned_like",
+    "voxel_volume_ml",
+    "write_image",
+]
 
 
 @dataclass(frozen=True, eq=False)
 class Image:
     """A volume on its grid.
 
-    array : (x, y, z);  affine : float64 (4, 4), voxel index to RAS+ mm.
+    array : (x, y, z);  affine : float64 (4, 4), voxel index to RAS+ mm;  notes : what was taken for granted in
+    reading it, in sentences.
     """
 
     array: np.ndarray
     affine: np.ndarray
+    notes: tuple[str, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -57,30 +86,38 @@ class Image:
         return spacing_mm(self.affine)
 
 
-def spacing_mm(affine: np.ndarray) -> tuple[float, float, float]:
-    """Voxel edge lengths (x, y, z) in mm of an affine."""
-    return tuple(float(edge) for edge in np.linalg.norm(affine[:3, :3], axis=0))
-
-
-def voxel_volume_ml(affine: np.ndarray) -> float:
-    """Volume of a voxel in ml."""
-    return float(np.prod(spacing_mm(affine)) / 1000)
+#: Reader of a file by the end of its name.
+_READERS: dict[str, Callable[[Path], tuple[np.ndarray, np.ndarray, tuple[str, ...]]]] = {
+    ".nii": read_nifti,
+    ".nii.gz": read_nifti,
+    ".mha": read_metaimage,
+    ".mhd": read_metaimage,
+    ".nrrd": read_nrrd,
+    ".nhdr": read_nrrd,
+}
 
 
 def read_image(path: str | Path, dtype: type | None = None) -> Image:
-    """Read a volume: NIfTI (.nii, .nii.gz) or whatever SimpleITK reads (.mha, .nrrd, ...).
+    """Read a volume: NIfTI (.nii, .nii.gz), MetaImage (.mha, .mhd) or NRRD (.nrrd, .nhdr).
 
     NIfTI slope and intercept are applied. A trailing axis of length 1 is dropped. `dtype` None keeps
     the type that the file has (float32 where a slope had to be applied), else the array is cast.
 
-    Raises InputError for a missing, unreadable or truncated file, a volume that is not 3-D, a
-    spacing that is not positive and an affine that is not finite or singular.
+    Raises InputError for a missing, unreadable, truncated or damaged file, one that holds more or less than its header
+    asks for, a volume that is not 3-D or not of one number a voxel, a header that does not tell spacing, orientation
+    and position, axes that are not at right angles, and numbers that an integer `dtype` cannot hold.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError("no such file", where=path, mend="correct the path in the cohort table")
     try:
-        image = _read_nifti(path) if path.name.endswith((".nii", ".nii.gz")) else _read_itk(path)
+        _check_place(path)
+        read = next((reader for end, reader in _READERS.items() if path.name.lower().endswith(end)), None)
+        if read is None:
+            raise InputError(
+                f"cannot be read as an image: its name ends in none of {', '.join(_READERS)}",
+                where=path,
+                mend="convert it, or give a folder of DICOM files",
+            )
+        array, affine, notes = read(path)
     except InputError:
         raise
     except _UNREADABLE as error:
@@ -89,66 +126,40 @@ def read_image(path: str | Path, dtype: type | None = None) -> Image:
             where=path,
             mend="copy or export the file again",
         ) from error
-    if dtype is not None and image.array.dtype != dtype:
-        image = Image(image.array.astype(dtype), image.affine)
-    return image
-
-
-def _read_nifti(path: Path) -> Image:
-    _check_raw_header(path)
-    file = nib.load(path)
-    shape = _three_axes(file.shape, path)
-    _check_affine(file.affine, path)
-    zooms = np.asarray(file.header.get_zooms()[:3], float)
-    if not np.all(np.isfinite(zooms)) or np.any(zooms <= 0):
-        raise InputError(f"voxel spacing {zooms.tolist()} is not positive", where=path, mend="mend its header")
-    slope, intercept = file.dataobj.slope, file.dataobj.inter
-    if slope == 1 and intercept == 0:
-        array = np.asanyarray(file.dataobj)
-    else:
-        array = file.get_fdata(dtype=np.float32, caching="unchanged")
-    return Image(array.reshape(shape), file.affine)
-
-
-def _check_raw_header(path: Path) -> None:
-    """Refuse what nibabel would mend without a word: no spacing becomes 1 mm, an unknown orientation code none."""
-    with nib.openers.ImageOpener(str(path)) as file:
-        raw = file.read(nib.Nifti2Header.sizeof_hdr)
-    sizes = [int.from_bytes(raw[:4], order) for order in ("little", "big")]
-    kind = next((kind for kind in (nib.Nifti1Header, nib.Nifti2Header) if kind.sizeof_hdr in sizes), None)
-    if kind is None or len(raw) < kind.sizeof_hdr:
-        return  # no NIfTI: nibabel says what is wrong
-    header = kind(raw[: kind.sizeof_hdr], check=False)
-    lengths, edges = header["dim"][1:4].tolist(), header["pixdim"][1:4].tolist()
-    if any(length < 1 for length in lengths[: int(header["dim"][0])]):
-        raise InputError(f"has no voxels (size {lengths})", where=path, mend="convert or export the image again")
-    if not all(np.isfinite(edge) and edge != 0 for edge in edges):
-        raise InputError(f"voxel spacing {edges} is not positive", where=path, mend="mend its header")
-    codes = [int(header[name]) for name in ("qform_code", "sform_code")]
-    if not any(codes) or any(code not in _ORIENTATION_CODES for code in codes):
-        raise InputError(
-            f"does not tell its orientation (qform code {codes[0]}, sform code {codes[1]})",
-            where=path,
-            mend="convert it again, or set the codes to 1 if the affine is right",
-        )
-
-
-def _read_itk(path: Path) -> Image:
-    import SimpleITK as sitk  # here: most jobs never need it
-
-    file = sitk.ReadImage(str(path))
-    _three_axes(file.GetSize(), path)
-    affine = _itk_affine(file)
     _check_affine(affine, path)
-    return Image(sitk.GetArrayFromImage(file).transpose(2, 1, 0), affine)
+    refuse_skewed(array.shape, affine, where=path)
+    if dtype is not None and array.dtype != dtype:
+        array = _cast(array, np.dtype(dtype), path)
+    return Image(array, affine, notes)
 
 
-def _three_axes(shape: tuple[int, ...], path: Path) -> tuple[int, ...]:
-    if len(shape) < 3 or any(length != 1 for length in shape[3:]):
+def _check_place(path: Path) -> None:
+    """InputError for what is no file, and for the shadow file that a Mac leaves beside one."""
+    if path.is_dir():
+        inside = sorted(name for name in os.listdir(path) if name.lower().endswith(tuple(_READERS)))
+        mend = f"give the file in it ({inside[0]})" if len(inside) == 1 else "give the file of the volume"
+        raise InputError("is a folder, not a file", where=path, mend=mend)
+    if not path.exists():
+        raise InputError("no such file", where=path, mend="correct the path in the cohort table")
+    if not path.is_file():
+        raise InputError("is no ordinary file", where=path, mend="give the file of the volume")
+    if path.name.startswith("._"):
         raise InputError(
-            f"has {len(shape)} axes {tuple(shape)}, not 3", where=path, mend="give one 3-D volume per file"
+            "is a hidden file of a Mac (AppleDouble), not an image", where=path, mend=f"give {path.name[2:]}"
         )
-    return tuple(shape[:3])
+
+
+def _cast(array: np.ndarray, dtype: np.dtype, path: Path) -> np.ndarray:
+    """`array` as `dtype`; InputError where an integer type does not hold its numbers."""
+    if dtype.kind in "iub" and not np.can_cast(array.dtype, dtype):
+        low, high = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+        if not (array.min() >= low and array.max() <= high and np.array_equal(array, np.rint(array))):
+            raise InputError(
+                f"holds values from {array.min():g} to {array.max():g}, not whole numbers from {low} to {high}",
+                where=path,
+                mend="check that it is the right file",
+            )
+    return array.astype(dtype)
 
 
 def _check_affine(affine: np.ndarray, path: Path) -> None:
@@ -179,35 +190,15 @@ def write_image(path: str | Path, array: np.ndarray, affine: np.ndarray) -> None
             sitk.WriteImage(_to_itk(array, affine), str(temporary), useCompression=True)
 
 
-def same_grid(shape_a, affine_a, shape_b, affine_b) -> bool:
-    """True if both grids have one shape and no corner is off by more than GRID_TOLERANCE_VOX."""
-    if tuple(shape_a) != tuple(shape_b):
-        return False
-    corners = np.array(np.meshgrid(*[(0, length - 1) for length in shape_a], [1], indexing="ij")).reshape(4, -1)
-    off_mm = np.linalg.norm(((affine_a - affine_b) @ corners)[:3], axis=0).max()
-    return bool(off_mm <= GRID_TOLERANCE_VOX * min(spacing_mm(affine_b)))
-
-
 def turned_like(image: Image, affine: np.ndarray) -> Image:
     """`image` with its axes in the order and directions of `affine`: flips and swaps, no voxel changes its place.
 
-    An image whose affine is so skewed that its axes have no order is returned as it is.
+    An image whose affine is so flat that its axes have no order is returned as it is.
     """
-    own, wanted = (nib.orientations.io_orientation(one) for one in (image.affine, affine))
-    if np.isnan(own).any() or np.isnan(wanted).any():
+    if "?" in orientation(image.affine) + orientation(affine):
         return image
-    turn = nib.orientations.ornt_transform(own, wanted)
-    array = nib.orientations.apply_orientation(image.array, turn)
-    return Image(array, image.affine @ nib.orientations.inv_ornt_aff(turn, image.shape))
-
-
-def grid_text(shape, affine) -> str:
-    """A grid as a person would write it, for messages."""
-    sizes = "x".join(str(length) for length in shape)
-    edges = "x".join(f"{edge:.2f}" for edge in spacing_mm(affine))
-    origin = ", ".join(f"{place:.1f}" for place in affine[:3, 3])
-    axes = "".join(code or "?" for code in nib.aff2axcodes(affine))
-    return f"{sizes} at {edges} mm, {axes}, first voxel at ({origin}) mm"
+    turn = Turn.between(image.affine, affine)
+    return Image(turn.array(image.array), turn.affine(image.shape, image.affine), image.notes)
 
 
 def resample(
@@ -224,22 +215,37 @@ def resample(
     moving = image.array if order == "nearest" else image.array.astype(np.float32, copy=False)
     origin, edges, direction = _itk_frame(affine)
     size = [int(length) for length in shape]
+    transform = _true_places(image, shape, affine)
     resampled = sitk.Resample(
-        _to_itk(moving, image.affine), size, sitk.Transform(), interpolator, origin, edges, direction, outside
+        _to_itk(moving, image.affine), size, transform, interpolator, origin, edges, direction, outside
     )
     return sitk.GetArrayFromImage(resampled).transpose(2, 1, 0)
 
 
-def _itk_affine(file: sitk.Image) -> np.ndarray:
+def _true_places(image: Image, shape, affine: np.ndarray) -> sitk.Transform:
+    """The transform that leads from where ITK believes a voxel of the grid to be to where it believes the image's.
+
+    ITK knows no axes that are not at right angles, so that grids of a slight tilt differ from what it is told.
+    """
+    import SimpleITK as sitk
+
+    if max(skew_mm(image.shape, image.affine), skew_mm(shape, affine)) < EXACT_MM:
+        return sitk.Transform()
+    believed = [_frame_affine(*_itk_frame(one)) for one in (affine, image.affine)]
+    wanted = believed[1] @ np.linalg.inv(LPS_RAS @ image.affine) @ LPS_RAS @ affine @ np.linalg.inv(believed[0])
+    return sitk.AffineTransform(wanted[:3, :3].ravel().tolist(), wanted[:3, 3].tolist())
+
+
+def _frame_affine(origin, edges, direction) -> np.ndarray:
     affine = np.eye(4)
-    affine[:3, :3] = np.array(file.GetDirection()).reshape(3, 3) * np.array(file.GetSpacing())
-    affine[:3, 3] = file.GetOrigin()
-    return _LPS_RAS @ affine
+    affine[:3, :3] = np.reshape(direction, (3, 3)) * edges
+    affine[:3, 3] = origin
+    return affine
 
 
 def _itk_frame(affine: np.ndarray) -> tuple[list[float], list[float], list[float]]:
     """Origin, spacing and direction of an affine in SimpleITK's terms; the direction is made orthonormal."""
-    lps = _LPS_RAS @ affine
+    lps = LPS_RAS @ affine
     edges = np.array(spacing_mm(affine))
     left, _, right = np.linalg.svd(lps[:3, :3] / edges)
     return lps[:3, 3].tolist(), edges.tolist(), (left @ right).ravel().tolist()

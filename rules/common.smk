@@ -7,25 +7,36 @@ from functools import cache
 from clickpet.train.options import TrainingOptions
 from clickpet.workflow.buckets import bucket_count, bucket_of
 from clickpet.cohort import FILES, TRACERS, read_cohort
-from clickpet.config import ConfigError, resolve
+from clickpet.config import ConfigError, read_config, resolve
 from clickpet.errors import InputError
 from clickpet.files import content_hash, read_json
-from clickpet.models.settings import CHECKPOINTS, read_settings, shown_by
+from clickpet.ingest.splits import given_splits, read_splits
+from clickpet.models.settings import CHECKPOINTS, read_settings, trained_with
 from clickpet.workflow.code_key import code_key
 from clickpet.workflow.slurm_queue import refuse_orphans
 from clickpet.workflow.training_state import NOT_KNOWN, training_state
 
 
+def warn(text):
+    """A line for the user, once a run: each job reads the rules again."""
+    if workflow.is_main_process:
+        print(f"warning: {text}", file=sys.stderr)
+
+
 def load_config(given):
     try:
+        for file in workflow.configfiles if workflow.is_main_process else ():
+            read_config(file)  # Snakemake has read it, but takes the last of two equal keys
         return resolve(given)
     except ConfigError as error:
         sys.exit(str(error))
+    except InputError as error:
+        sys.exit(f"config: {error}")
 
 
 def load_cohort(path):
     try:
-        return read_cohort(path)
+        return read_cohort(path, tell=warn)
     except InputError as error:
         sys.exit(f"cohort: {error}")
 
@@ -42,7 +53,7 @@ def load_models(config, studies):
     except InputError as error:
         sys.exit(f"config: predict.models: {error}")
     if models.heatmap is None or models.mip is None:
-        print(f"warning: {models.folder} has no settings.json: taking the config's heatmap and MIPs", file=sys.stderr)
+        warn(f"{models.folder} has no settings.json: taking the config's heatmap and MIPs")
     return models
 
 
@@ -64,6 +75,12 @@ def method(*names):
     return code_key(*names, library=f"{workflow.basedir}/clickpet")
 
 
+def asks_for_gpu(rule):
+    """True if a profile or the command line gives the jobs of a rule a GPU."""
+    asked = workflow.get_rule(rule).resources.get("gpu")
+    return getattr(asked, "value", asked) not in (None, 0, "0")
+
+
 def study(wildcards):
     """The row of a case."""
     if wildcards.case not in STUDIES:
@@ -72,6 +89,11 @@ def study(wildcards):
             f"no case {wildcards.case!r} in the cohort; in paths cases go by their slug, such as {near[0]}"
         )
     return STUDIES[wildcards.case]
+
+
+def column(name):
+    """Input or params function: a column of the cohort table for a job's case."""
+    return lambda wildcards: getattr(study(wildcards), name)
 
 
 def slugs(*splits, tracer=None):
@@ -115,9 +137,9 @@ def is_imported(case):
     return STUDIES[case].split == "predict" and IMPORTED is not None
 
 
-def models_of(case):
+def models_of(wildcards):
     """Folder of the models that segment a case."""
-    return config["predict"]["models"] if is_imported(case) else "results/models"
+    return config["predict"]["models"] if is_imported(wildcards.case) else "results/models"
 
 
 def heatmap_of(wildcards):
@@ -137,7 +159,7 @@ def networks(case, model):
     the graph of a thousand cases an eighth slower.
     """
     if is_imported(case):
-        return files_of_model(models_of(case), model, folds_for(case, model))
+        return files_of_model(config["predict"]["models"], model, folds_for(case, model))
     if STUDIES[case].split == "train":
         return [f"results/models/{model}/fold_{fold_of(case)}/training.json"]
     return [f"results/models/{model}/ensemble.json"]
@@ -145,13 +167,31 @@ def networks(case, model):
 
 def fold_of(case):
     """Fold that holds a train case out; known when the splits are drawn."""
-    return read_folds(checkpoints.split_patients.get().output.splits)[case]
+    splits = checkpoints.split_patients.get().output.splits
+    fold = load_splits(splits)["cases"].get(case)
+    if str(fold) not in NUMBERED_FOLDS:
+        sys.exit(f"{splits}: train case {case} is in fold {fold}, none of {', '.join(NUMBERED_FOLDS)}; delete the file")
+    return fold
 
 
 @cache
-def read_folds(splits):
-    """{slug: fold} of splits.json."""
-    return read_json(splits)["cases"]
+def load_splits(path):
+    """The folds that were drawn."""
+    try:
+        return read_splits(path)
+    except InputError as error:
+        sys.exit(f"splits: {error}")
+
+
+def check_splits():
+    """End with a line if the folds that were drawn, or the user's own, are broken: before any output is deleted."""
+    if os.path.exists("results/splits.json"):
+        load_splits("results/splits.json")
+    if config["splits"] and TRAIN:
+        try:
+            given_splits(config["splits"], [STUDIES[case].as_dict() for case in TRAIN], n_folds=len(NUMBERED_FOLDS))
+        except InputError as error:
+            sys.exit(f"config: splits: {error}")
 
 
 def files_of_model(models, model, folds):
@@ -193,9 +233,9 @@ def given_tracer(wildcards):
     return STUDIES[wildcards.case].tracer if STUDIES[wildcards.case].split == "predict" else ""
 
 
-def labels_of(case):
+def labels_of(wildcards):
     """What names a case in the tables."""
-    return {key: value for key, value in STUDIES[case].as_dict().items() if key not in FILES}
+    return {key: value for key, value in study(wildcards).as_dict().items() if key not in FILES}
 
 
 def splits_if_train(wildcards):
@@ -209,6 +249,16 @@ def calibration_if_any(wildcards):
 
 def truth_if_any(wildcards):
     return f"results/cases/{wildcards.case}/truth.nii.gz" if STUDIES[wildcards.case].label else []
+
+
+def label_record_if_any(wildcards):
+    return f"results/cases/{wildcards.case}/truth.json" if STUDIES[wildcards.case].label else []
+
+
+def findings_if_new(wildcards):
+    """New patients are looked at one by one, and a hard finding stops their prediction; others wait as a cohort."""
+    new = STUDIES[wildcards.case].split == "predict"
+    return f"results/cases/{wildcards.case}/quality.json" if new else []
 
 
 def given_organs_if_any(wildcards):
@@ -247,18 +297,21 @@ TRAINING_OPTIONS = (
     "training_clicks",
     "organ_loss_weight",
     "misalignment",
+    "pretrained_stem",
+    "pretrained_head",
 )
 # all code that decides what a training learns; how it is kept alive and recorded is not part of it
 TRAINING_METHOD = method("clickpet.train.trainer.ClickPetTrainer", "clickpet.nnunet.network")
 INTERACTIVE = config["report"]["interactive"]
 CLICK_STEPS = config["evaluate"]["click_steps"]
-MIP_OPTIONS = shown_by(config)["mip"]
+MIP_OPTIONS = trained_with(config)["mip"]
 PREDICT_OPTIONS = {key: value for key, value in config["predict"].items() if key not in ("models", "save_disagreement")}
 DISAGREEMENT_MAP = {"map": "results/cases/{case}/disagreement.nii.gz"} if config["predict"]["save_disagreement"] else {}
 BLOCKS = [".b2nd", "_seg.b2nd"]
 PREPROCESSED = [*BLOCKS, ".pkl"]
 TRAINED = [tracer for tracer in TRACERS if train_cases(tracer)]
 IMPORTED = load_models(config, STUDIES)
+check_splits()
 DISCRIMINATOR = ["tracer"] if len(TRAINED) > 1 else []
 DISCRIMINATOR_FOLDS = FOLDS if DISCRIMINATOR else []
 ENSEMBLES_USED = any(STUDIES[case].split != "train" and not is_imported(case) for case in CASES)

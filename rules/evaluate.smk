@@ -22,7 +22,7 @@ rule score_case:
         mem_mb=4000,
         runtime=20,
     params:
-        row=lambda wildcards: labels_of(wildcards.case),
+        row=labels_of,
         code=code("score_case"),
     script:
         "../scripts/score_case.py"
@@ -49,7 +49,7 @@ rule measure_lesions:
         mem_mb=4000,
         runtime=20,
     params:
-        row=lambda wildcards: labels_of(wildcards.case),
+        row=labels_of,
         code=code("measure_lesions"),
     script:
         "../scripts/measure_lesions.py"
@@ -76,7 +76,7 @@ rule score_interactive:
         mem_mb=4000,
         runtime=30,
     params:
-        row=lambda wildcards: labels_of(wildcards.case),
+        row=labels_of,
         steps=CLICK_STEPS,
         postprocess=config["postprocess"],
         code=code("score_interactive"),

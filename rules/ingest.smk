@@ -4,8 +4,8 @@
 rule import_case:
     """Bring CT and PET onto the PET's grid as HU and SUV."""
     input:
-        ct=lambda wildcards: study(wildcards).ct,
-        pet=lambda wildcards: study(wildcards).pet,
+        ct=column("ct"),
+        pet=column("pet"),
     output:
         ct="results/cases/{case}/ct.nii.gz",
         suv="results/cases/{case}/suv.nii.gz",
@@ -20,7 +20,7 @@ rule import_case:
         mem_mb=8000,
         runtime=30,
     params:
-        name=lambda wildcards: study(wildcards).case,
+        name=column("case"),
         suv_timing=config["ingest"]["suv_timing"],
         code=code("import_case"),
     script:
@@ -30,7 +30,7 @@ rule import_case:
 rule import_label:
     """Bring the expert's lesion mask onto the PET's grid and note what nnU-Net's fingerprint needs of the case."""
     input:
-        label=lambda wildcards: study(wildcards).label,
+        label=column("label"),
         ct="results/cases/{case}/ct.nii.gz",
         suv="results/cases/{case}/suv.nii.gz",
     output:
@@ -80,7 +80,7 @@ checkpoint split_patients:
         counts="results/lesion_counts.json",
         given=config["splits"] or [],
     output:
-        splits=update("results/splits.json"),
+        splits=update("results/splits.json"),  # a draw that fails leaves the folds as they are
     log:
         "logs/split_patients.log",
     benchmark:
@@ -114,7 +114,7 @@ rule list_cohort:
         truths=expand("results/cases/{case}/truth.json", case=SCORED),
         clicks=expand("results/cases/{case}/clicks.json", case=CASES),
     output:
-        cohort="results/cohort.tsv",
+        cohort=update("results/cohort.tsv"),
     log:
         "logs/list_cohort.log",
     benchmark:
@@ -136,21 +136,24 @@ rule check_quality:
         truth=truth_if_any,
         organs=given_organs_if_any,
         clicks="results/cases/{case}/clicks.json",
+        record="results/cases/{case}/case.json",
+        label_record=label_record_if_any,
     output:
         quality="results/cases/{case}/quality.json",
     log:
         "logs/check_quality/{case}.log",
     benchmark:
         "benchmarks/check_quality/{case}.tsv"
+    priority: 100
     conda:
         "../envs/core.yaml"
     resources:
         mem_mb=6000,
         runtime=20,
     params:
-        case=lambda wildcards: study(wildcards).case,
+        case=column("case"),
         slug="{case}",
-        tracer=lambda wildcards: study(wildcards).tracer,
+        tracer=column("tracer"),
         thresholds=config["quality"],
         code=code("check_quality"),
     script:
@@ -158,7 +161,7 @@ rule check_quality:
 
 
 rule rank_findings:
-    """All findings of the cohort, worst first; a hard one stops the run before anything is trained."""
+    """All findings of the cohort, worst first."""
     input:
         quality=expand("results/cases/{case}/quality.json", case=CASES),
     output:
@@ -167,6 +170,7 @@ rule rank_findings:
         "logs/rank_findings.log",
     benchmark:
         "benchmarks/rank_findings/all.tsv"
+    priority: 100
     localrule: True
     conda:
         "../envs/core.yaml"
@@ -174,3 +178,25 @@ rule rank_findings:
         code=code("rank_findings"),
     script:
         "../scripts/rank_findings.py"
+
+
+# Trainings and TotalSegmentator wait for this file, whatever its time. It is never deleted by a run that fails or is
+# killed (`update`), because then all of them would begin again.
+rule require_sound_studies:
+    """Stop the run at a hard finding, before anything is trained."""
+    input:
+        quality="results/quality.tsv",
+    output:
+        sound=update("results/sound_studies.txt"),
+    log:
+        "logs/require_sound_studies.log",
+    benchmark:
+        "benchmarks/require_sound_studies/all.tsv"
+    priority: 100
+    localrule: True
+    conda:
+        "../envs/core.yaml"
+    params:
+        code=code("require_sound_studies"),
+    script:
+        "../scripts/require_sound_studies.py"

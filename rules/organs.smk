@@ -5,7 +5,7 @@ if config["organs"]["provider"] == "given":
     rule import_organs:
         """Bring a given organ map onto the PET's grid and into our organ numbers."""
         input:
-            organs=lambda wildcards: study(wildcards).organs,
+            organs=column("organs"),
             suv="results/cases/{case}/suv.nii.gz",
             truth="results/cases/{case}/truth.nii.gz",
         output:
@@ -53,7 +53,7 @@ if config["organs"]["provider"] == "totalsegmentator":
         input:
             ct=lambda wildcards: expand("results/cases/{case}/ct.nii.gz", case=organ_bucket(wildcards)),
             models="results/organs/models.json",
-            sound=ancient("results/quality.tsv"),
+            sound=ancient("results/sound_studies.txt"),
             read=ancient("results/cohort.tsv"),
         output:
             bucket="results/organs/bucket_{bucket}.json",
@@ -99,8 +99,8 @@ if config["organs"]["provider"] == "totalsegmentator":
             folder="results/organs",
             settings=ORGAN_SETTINGS,
             erase_lesions=config["organs"]["erase_lesions"],
-            name=lambda wildcards: study(wildcards).case,
-            tracer=lambda wildcards: study(wildcards).tracer,
+            name=column("case"),
+            tracer=column("tracer"),
             thresholds=config["quality"],
             code=code("keep_organs"),
         script:

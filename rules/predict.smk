@@ -8,6 +8,7 @@ rule predict_case:
         suv="results/cases/{case}/suv.nii.gz",
         heatmap="results/cases/{case}/heatmap.nii.gz",
         tracer="results/cases/{case}/tracer.json",
+        findings=findings_if_new,
         splits=splits_if_train,
         models=lesion_models,
         calibration=calibration_if_any,
@@ -28,9 +29,9 @@ rule predict_case:
         runtime=60,
     params:
         slug="{case}",
-        split=lambda wildcards: study(wildcards).split,
+        split=column("split"),
         folds=lesion_folds_for,
-        models_folder=lambda wildcards: models_of(wildcards.case),
+        models_folder=models_of,
         predict=PREDICT_OPTIONS,
         code=code("predict_case"),
     script:
@@ -61,9 +62,9 @@ rule predict_interactive:
         runtime=240,
     params:
         slug="{case}",
-        split=lambda wildcards: study(wildcards).split,
+        split=column("split"),
         folds=lesion_folds_for,
-        models_folder=lambda wildcards: models_of(wildcards.case),
+        models_folder=models_of,
         predict=PREDICT_OPTIONS,
         heatmap=config["heatmap"],
         steps=CLICK_STEPS,

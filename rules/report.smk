@@ -20,8 +20,7 @@ rule draw_case_figure:
         mem_mb=6000,
         runtime=20,
     params:
-        title=lambda wildcards: study(wildcards).case,
-        spacing_mm=config["tracer"]["spacing_mm"],
+        title=column("case"),
         code=code("draw_case_figure"),
     script:
         "../scripts/draw_case_figure.py"

@@ -48,7 +48,7 @@ rule train_tracer_fold:
     input:
         mips="results/models/tracer/mips.npy",
         splits="results/splits.json",
-        sound=ancient("results/quality.tsv"),
+        sound=ancient("results/sound_studies.txt"),
     output:
         checkpoint="results/models/tracer/fold_{fold}/checkpoint.pth",
         training="results/models/tracer/fold_{fold}/training.json",
@@ -91,7 +91,7 @@ rule find_tracer:
         runtime=10,
     params:
         slug="{case}",
-        models_folder=lambda wildcards: models_of(wildcards.case),
+        models_folder=models_of,
         folds=lambda wildcards: folds_for(wildcards.case, "tracer"),
         given=given_tracer,
         only=lambda wildcards: tracers_for(wildcards.case)[0] if len(tracers_for(wildcards.case)) == 1 else "",

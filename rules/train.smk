@@ -1,6 +1,33 @@
 # The lesion models: nnU-Net with a second head for organs. Paper, section 2.2 "Segmentation Models".
 
 
+rule check_gpu:
+    """Whether the configured training runs on this machine: real steps on made-up data, in a minute."""
+    output:
+        check="results/gpu_check.json",
+    log:
+        "logs/check_gpu.log",
+    benchmark:
+        "benchmarks/check_gpu/all.tsv"
+    priority: 1000
+    conda:
+        "../envs/deep.yaml"
+    threads: 8
+    resources:
+        mem_mb=32000,
+        runtime=20,
+    params:
+        patch_size=config["train"]["patch_size"],
+        batch_size=config["train"]["batch_size"],
+        topology=config["train"]["topology"],
+        spacing_mm=config["train"]["spacing_mm"],
+        organs=config["organs"]["provider"] != "none",
+        options={key: config["train"][key] for key in TRAINING_OPTIONS},
+        code=code("check_gpu"),
+    script:
+        "../scripts/check_gpu.py"
+
+
 rule fingerprint_cohort:
     """nnU-Net's dataset fingerprint of the train cases of a tracer."""
     input:
@@ -29,6 +56,7 @@ rule plan_cohort:
     """nnU-Net's dataset description and ResEncL plans: grid, normalisation and resampling."""
     input:
         fingerprint="results/models/{tracer}/dataset_fingerprint.json",
+        pretrained=(config["train"]["pretrained_normalisation"] and config["train"]["pretrained"]) or [],
     output:
         dataset="results/models/{tracer}/dataset.json",
         plans="results/models/{tracer}/resencl_plans.json",
@@ -132,7 +160,7 @@ rule train_lesion_fold:
         fingerprint="results/models/{tracer}/dataset_fingerprint.json",
         splits="results/splits.json",
         pretrained=config["train"]["pretrained"] or [],
-        sound=ancient("results/quality.tsv"),
+        sound=ancient("results/sound_studies.txt"),
     output:
         checkpoint="results/models/{tracer}/fold_{fold}/checkpoint_final.pth",
         training="results/models/{tracer}/fold_{fold}/training.json",
@@ -199,3 +227,7 @@ rule record_settings:
         code=code("record_settings"),
     script:
         "../scripts/record_settings.py"
+
+
+# where trainings ask for a GPU the check comes first of all jobs: what cannot work says so before days of preparation
+GPU_CHECK = ["results/gpu_check.json"] if TRAINED and asks_for_gpu("train_lesion_fold") else []

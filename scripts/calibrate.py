@@ -7,17 +7,16 @@ def main(job):
     with logged(job.log[0], job.threads, gpus=job.resources.get("gpu", 1)):
         from pathlib import Path
 
+        from clickpet.devices import choose_device
         from clickpet.files import write_json, write_text
-        from clickpet.predict.calibrate import calibrate, table
-        from clickpet.predict.inference import best_device
+        from clickpet.predict.calibrate import calibrate, calibration_table
 
         folders = [Path(path).parent for path in job.input.plans]
-        measured = {
-            folder.name: calibrate(folder, job.params.folds[folder.name], device=best_device()) for folder in folders
-        }
+        device = choose_device(job.resources.get("gpu"), apple=True)
+        measured = {folder.name: calibrate(folder, job.params.folds[folder.name], device=device) for folder in folders}
         write_json(job.output.calibration, measured)
-        write_text(job.output.table, table(measured))
-        print(table(measured))
+        write_text(job.output.table, calibration_table(measured))
+        print(calibration_table(measured))
 
 
 if "snakemake" in globals():

@@ -13,11 +13,12 @@ def main(job):
             check_files(
                 job.params.case,
                 job.params.slug,
-                suv=job.input.suv,
                 ct=job.input.ct,
+                suv=job.input.suv,
                 truth=job.input.get("truth"),
                 organs=job.input.get("organs"),
                 clicks=job.input.get("clicks"),
+                records=[record for record in (job.input.record, job.input.get("label_record")) if record],
                 tracer=job.params.tracer,
                 thresholds=job.params.thresholds,
             ),

@@ -7,7 +7,7 @@ def main(job):
     with logged(job.log[0], job.threads):
         import numpy as np
 
-        from clickpet.clicks.clicks import read_clicks
+        from clickpet.clicks.reading import read_clicks
         from clickpet.images import read_image
         from clickpet.report.case_figure import CASE_DPI, draw_case
         from clickpet.report.style import save_png

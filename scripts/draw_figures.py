@@ -6,7 +6,9 @@ from clickpet.workflow.job import logged
 def main(job):
     with logged(job.log[0], job.threads):
         from clickpet.evaluate.agreement import sensitivity_by_volume
-        from clickpet.evaluate.run_results import read_lesion_tables, read_table, read_training_by_model
+        from clickpet.evaluate.run_results import read_lesion_tables
+        from clickpet.evaluate.tables import read_table
+        from clickpet.evaluate.training_curves import read_training_by_model
         from clickpet.report import figures
         from clickpet.report.gallery import worst_pictures
         from clickpet.report.style import save_png

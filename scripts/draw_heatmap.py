@@ -5,13 +5,15 @@ from clickpet.workflow.job import logged
 
 def main(job):
     with logged(job.log[0], job.threads):
-        from clickpet.clicks.clicks import read_clicks
         from clickpet.clicks.heatmap import draw_heatmap
+        from clickpet.clicks.heatmap_options import HeatmapOptions
+        from clickpet.clicks.reading import read_clicks
         from clickpet.images import read_image, write_image
 
         suv = read_image(job.input.suv)
         clicks = read_clicks(job.input.clicks, shape=suv.shape, affine=suv.affine)
-        heatmap = draw_heatmap(suv.array, clicks, spacing_mm=suv.spacing_mm, **job.params.options)
+        options = HeatmapOptions.from_mapping(job.params.options)
+        heatmap = draw_heatmap(suv.array, clicks, options, affine=suv.affine)
         write_image(job.output.heatmap, heatmap, suv.affine)
 
 

@@ -6,7 +6,7 @@ from clickpet.workflow.job import logged
 def main(job):
     with logged(job.log[0], job.threads):
         from clickpet.evaluate.scores import check_one_grid
-        from clickpet.images import read_image, voxel_volume_ml, write_image
+        from clickpet.images import read_image, write_image
         from clickpet.postprocess.specks import drop_faint_specks
 
         mask, suv = read_image(job.input.mask), read_image(job.input.suv)
@@ -17,7 +17,7 @@ def main(job):
             min_voxels=job.params.min_voxels,
             min_suv_max=job.params.min_suv_max,
             min_volume_mm3=job.params.min_volume_mm3,
-            voxel_volume_mm3=1000 * voxel_volume_ml(mask.affine),
+            affine=mask.affine,
         )
         write_image(job.output.mask, kept, mask.affine)
 

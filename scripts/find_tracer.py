@@ -15,7 +15,8 @@ def main(job):
 
         import numpy as np
 
-        from clickpet.tracer.discriminator import find_tracer, load_discriminator
+        from clickpet.tracer.network import load_discriminator
+        from clickpet.tracer.voting import find_tracer
 
         folds = job.params.folds
         if job.params.out_of_fold:

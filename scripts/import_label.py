@@ -9,17 +9,18 @@ def main(job):
 
         from clickpet.files import replacing, write_json
         from clickpet.images import read_image, write_image
-        from clickpet.ingest.study import describe_label, load_label
+        from clickpet.ingest.study import describe_label, read_label
         from clickpet.nnunet.plans import fingerprint_case
 
         pet = read_image(job.input.suv)
-        truth = load_label(job.input.label, pet, regions=job.params.regions, drawn_on=job.params.drawn_on)
+        truth, source = read_label(job.input.label, pet, regions=job.params.regions, drawn_on=job.params.drawn_on)
         ct = read_image(job.input.ct)
         fingerprint, intensities = fingerprint_case(ct.array, pet.array, truth, pet.affine)
         write_image(job.output.truth, truth, pet.affine)
         with replacing(job.output.intensities) as temporary, open(temporary, "wb") as file:
             np.save(file, intensities)
-        write_json(job.output.record, {**describe_label(truth, pet.affine), "fingerprint": fingerprint})
+        record = {**describe_label(truth, pet.affine), "label": source, "fingerprint": fingerprint}
+        write_json(job.output.record, record)
 
 
 if "snakemake" in globals():

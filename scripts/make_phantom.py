@@ -5,7 +5,7 @@ from clickpet.workflow.job import logged
 
 def main(job):
     with logged(job.log[0], job.threads):
-        from clickpet.phantom.phantom import write_cohort
+        from clickpet.phantom.cohort import write_cohort
 
         write_cohort(seed=job.params.seed)
 

@@ -9,7 +9,7 @@ def main(job):
 
         from clickpet.evaluate.lesion_table import measure_lesions, measure_study, over_mask
         from clickpet.evaluate.scores import check_one_grid
-        from clickpet.evaluate.summary import write_table
+        from clickpet.evaluate.tables import write_table
         from clickpet.files import write_json
         from clickpet.images import read_image
 

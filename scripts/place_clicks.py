@@ -5,7 +5,10 @@ from clickpet.workflow.job import logged
 
 def main(job):
     with logged(job.log[0], job.threads):
-        from clickpet.clicks.clicks import Clicks, read_clicks, simulate_clicks, write_clicks
+        from clickpet.clicks.model import Clicks
+        from clickpet.clicks.reading import read_clicks
+        from clickpet.clicks.simulation import simulate_clicks
+        from clickpet.clicks.writing import write_clicks
         from clickpet.images import read_image
 
         suv = read_image(job.input.suv)

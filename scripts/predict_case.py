@@ -5,8 +5,10 @@ from clickpet.workflow.job import logged
 
 def main(job):
     with logged(job.log[0], job.threads, gpus=job.resources.get("gpu", 1)):
+        from clickpet.devices import choose_device
         from clickpet.files import read_json, write_json
         from clickpet.images import write_image
+        from clickpet.ingest.findings import require_sound_study
         from clickpet.predict.inference import (
             member_folds,
             predict_scan,
@@ -16,6 +18,8 @@ def main(job):
             write_lesion_disagreement,
         )
 
+        if job.input.get("findings"):
+            require_sound_study(read_json(job.input.findings))
         tracer = read_json(job.input.tracer)["tracer"]
         case_folds = read_json(job.input.splits)["cases"] if job.input.splits else {}
         calibration = job.input.get("calibration")
@@ -30,6 +34,7 @@ def main(job):
                 f"{job.params.models_folder}/{tracer}",
                 member_folds(job.params.slug, job.params.split, job.params.folds[tracer], case_folds),
                 **job.params.predict,
+                device=choose_device(job.resources.get("gpu"), apple=True),
                 calibration=read_json(calibration)[tracer] if calibration else None,
                 disagreement="everywhere" if job.output.get("map") else "lesions",
             )

@@ -5,10 +5,11 @@ from clickpet.workflow.job import logged
 
 def main(job):
     with logged(job.log[0], job.threads, gpus=job.resources.get("gpu", 1)):
-        from clickpet.clicks.clicks import read_clicks
         from clickpet.clicks.heatmap import heatmap_steps
+        from clickpet.clicks.heatmap_options import HeatmapOptions
+        from clickpet.clicks.reading import read_clicks
+        from clickpet.devices import choose_device
         from clickpet.files import read_json
-        from clickpet.images import spacing_mm
         from clickpet.predict.inference import member_folds, predict_scan, read_scan, write_masks
 
         tracer = read_json(job.input.tracer)["tracer"]
@@ -18,14 +19,16 @@ def main(job):
         def read_inputs():
             scan = read_scan(job.input.ct, job.input.suv)
             clicks = read_clicks(job.input.clicks, shape=scan.suv.shape, affine=scan.affine)
-            options = {"spacing_mm": spacing_mm(scan.affine), **job.params.heatmap}
-            return scan, (heatmap for _, heatmap in heatmap_steps(scan.suv, clicks, job.params.steps, **options))
+            options = HeatmapOptions.from_mapping(job.params.heatmap)
+            steps = heatmap_steps(scan.suv, clicks, job.params.steps, options, affine=scan.affine)
+            return scan, (heatmap for _, heatmap in steps)
 
         predictions = predict_scan(
             read_inputs,
             f"{job.params.models_folder}/{tracer}",
             member_folds(job.params.slug, job.params.split, job.params.folds[tracer], case_folds),
             **job.params.predict,
+            device=choose_device(job.resources.get("gpu"), apple=True),
             calibration=read_json(calibration)[tracer] if calibration else None,
         )
         write_masks(job.output.masks, predictions)

@@ -5,8 +5,9 @@ from clickpet.workflow.job import logged
 
 def main(job):
     with logged(job.log[0], job.threads):
-        from clickpet.clicks.clicks import read_clicks
         from clickpet.clicks.heatmap import draw_heatmap, heatmap_steps
+        from clickpet.clicks.heatmap_options import HeatmapOptions
+        from clickpet.clicks.reading import read_clicks
         from clickpet.files import read_json
         from clickpet.images import read_image
         from clickpet.train.preprocessing import preprocess_case, save_preprocessed
@@ -14,14 +15,13 @@ def main(job):
         ct, suv, truth = (read_image(file) for file in (job.input.ct, job.input.suv, job.input.truth))
         organs = read_image(job.input.organs).array if job.input.organs else None
         clicks = read_clicks(job.input.clicks, shape=suv.shape, affine=suv.affine)
-        options = {"spacing_mm": suv.spacing_mm, **job.params.heatmap}
+        options = HeatmapOptions.from_mapping(job.params.heatmap)
         if job.params.training_clicks == "random":
             most = max(len(clicks.tumor), len(clicks.background), 1)
-            heatmaps = [
-                heatmap.copy() for _, heatmap in heatmap_steps(suv.array, clicks, range(1, most + 1), **options)
-            ]
+            steps = heatmap_steps(suv.array, clicks, range(1, most + 1), options, affine=suv.affine)
+            heatmaps = [heatmap for _, heatmap in steps]
         else:
-            heatmaps = [draw_heatmap(suv.array, clicks, **options)]
+            heatmaps = [draw_heatmap(suv.array, clicks, options, affine=suv.affine)]
         plans = read_json(job.input.plans)
         case = preprocess_case(
             ct.array,

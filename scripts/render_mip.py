@@ -9,7 +9,8 @@ def main(job):
 
         from clickpet.files import replacing
         from clickpet.images import read_image
-        from clickpet.tracer.mip import render_mip, save_mip_png
+        from clickpet.tracer.mip import render_mip
+        from clickpet.tracer.picture import save_mip_png
 
         suv = read_image(job.input.suv)
         compat = job.params.options["compat"]

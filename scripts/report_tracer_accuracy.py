@@ -6,7 +6,7 @@ from clickpet.workflow.job import logged
 def main(job):
     with logged(job.log[0], job.threads):
         from clickpet.files import read_json, write_json
-        from clickpet.tracer.discriminator import accuracy_report
+        from clickpet.tracer.accuracy import accuracy_report
 
         fold_of = read_json(job.input.splits)["cases"]
         rows = []

@@ -6,7 +6,7 @@ from clickpet.workflow.job import logged
 def main(job):
     with logged(job.log[0], job.threads):
         from clickpet.evaluate.scores import check_one_grid, score_case, score_labels
-        from clickpet.evaluate.summary import write_table
+        from clickpet.evaluate.tables import write_table
         from clickpet.files import read_json, write_json
         from clickpet.images import read_image
 

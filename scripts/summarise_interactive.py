@@ -6,7 +6,8 @@ from clickpet.workflow.job import logged
 def main(job):
     with logged(job.log[0], job.threads):
         from clickpet.evaluate.interactive import interactive_table
-        from clickpet.evaluate.summary import summarise_interactive, write_table
+        from clickpet.evaluate.summary import summarise_interactive
+        from clickpet.evaluate.tables import write_table
         from clickpet.files import read_json
 
         table = interactive_table(read_json(path) for path in job.input.scores)

@@ -5,7 +5,9 @@ from clickpet.workflow.job import logged
 
 def main(job):
     with logged(job.log[0], job.threads):
-        from clickpet.evaluate.summary import latex_table, score_table, summarise, write_table
+        from clickpet.evaluate.latex import latex_table
+        from clickpet.evaluate.summary import score_table, summarise
+        from clickpet.evaluate.tables import write_table
         from clickpet.files import read_json, write_text
 
         table = score_table(read_json(path) for path in job.input.scores)

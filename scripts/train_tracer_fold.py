@@ -9,7 +9,8 @@ def main(job):
 
         from clickpet.digests import weights_digest
         from clickpet.files import read_json, write_json
-        from clickpet.tracer.discriminator import save_discriminator, train_fold
+        from clickpet.tracer.network import save_discriminator
+        from clickpet.tracer.training import train_fold
 
         fold_of = read_json(job.input.splits)["cases"]
         held_out = np.array([str(fold_of[slug]) == job.wildcards.fold for slug in job.params.slugs])

@@ -12,9 +12,9 @@ def main(job):
             read_by_case,
             read_findings,
             read_lesion_tables,
-            read_table_if_any,
-            read_training_by_model,
         )
+        from clickpet.evaluate.tables import read_table_if_any
+        from clickpet.evaluate.training_curves import read_training_by_model
         from clickpet.files import read_json, write_text
         from clickpet.report.document import build_report
 

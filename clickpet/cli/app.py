@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+from typing import NoReturn
+
 import typer
 from typer.core import TyperGroup
 
@@ -19,19 +22,39 @@ from clickpet.cli import (
     simulate_budget,
     status,
 )
-from clickpet.errors import InputError
+from clickpet.errors import InputError, from_os_error
+from clickpet.workflow.signals import TerminatedError
 
 
 class OneLineErrors(TyperGroup):
-    """A mistake of the user ends with one line on the error stream and exit code 1, never with a traceback."""
+    """A mistake of the user ends with one line on the error stream and exit code 1, never with a traceback.
+
+    So does what the operating system refuses: a path that is not there, may not be read or written, a full disk.
+    """
 
     def invoke(self, ctx):
         """Run the subcommand."""
         try:
             return super().invoke(ctx)
         except InputError as error:
-            typer.echo(f"clickpet: error: {error}", err=True)
-            raise typer.Exit(1) from None
+            _end_with(error)
+        except typer.BadParameter as error:
+            if not error.message:  # an option that is missing: the usage says more
+                raise
+            option = error.param.opts[0] if error.param else ""
+            _end_with(InputError(error.message, where=option or None), code=2)
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # whoever read our output has gone, as `head` does; click knows what to do
+                raise
+            _end_with(from_os_error(error))
+        except TerminatedError as ended:
+            typer.echo(f"clickpet: error: ended by {ended.signal}; what it had begun was ended and removed", err=True)
+            raise
+
+
+def _end_with(error: InputError, code: int = 1) -> NoReturn:
+    typer.echo(f"clickpet: error: {error}", err=True)
+    raise typer.Exit(code) from None
 
 
 app = typer.Typer(
@@ -42,16 +65,14 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(cohort.app, name="cohort")
-app.command(name="predict")(predict.predict)
-app.command(name="grand-challenge")(grand_challenge.grand_challenge)
-app.command(name="import-model")(import_model.import_model)
-app.command(name="export-model")(export_model.export_model)
-app.command(name="fetch-weights")(fetch_weights.fetch_weights)
-app.command(name="status")(status.status)
-app.command(name="compare")(compare.compare)
-app.command(name="rank")(rank.rank)
-app.command(name="export")(export.export)
-app.command(name="simulate-budget")(simulate_budget.simulate_budget)
+#: A command, its function and its module share their name.
+for module in (
+    *(predict, grand_challenge, status),
+    *(import_model, export_model, fetch_weights),
+    *(compare, rank, export, simulate_budget),
+):
+    name = module.__name__.rpartition(".")[2]
+    app.command(name=name.replace("_", "-"))(getattr(module, name))
 
 
 def _print_version(wanted: bool) -> None:

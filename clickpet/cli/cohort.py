@@ -34,7 +34,7 @@ def autopet(
     force: Force = False,
 ) -> None:
     """From an unpacked autoPET III or IV training set (imagesTr, labelsTr, metadata tables)."""
-    from clickpet.ingest.cohort_builder import build_from_autopet
+    from clickpet.ingest.autopet_cohort import build_from_autopet
 
     _write(build_from_autopet(folder, clicks=clicks, organs=organs, centre=centre, split=split), out, relative, force)
 
@@ -58,7 +58,7 @@ def nifti(
 
     A PATTERN is a file name with * in it; give an option again for a second choice. Usual names are known already.
     """
-    from clickpet.ingest.cohort_builder import build_from_nifti
+    from clickpet.ingest.nifti_cohort import build_from_nifti
 
     patterns = {"ct": ct, "pet": pet, "label": label, "clicks": clicks, "organs": organs}
     cohort = build_from_nifti(folder, patterns=patterns, tracer=tracer, centre=centre, split=split)

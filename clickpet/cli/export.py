@@ -30,7 +30,7 @@ def export(
     """Export final masks as NIfTI on the PET's grid (DICOM inputs: as SEG, too) and lesions as CSV."""
     from clickpet.cohort import read_cohort
     from clickpet.errors import InputError
-    from clickpet.report.export import choose_studies, export_results, others
+    from clickpet.report.export import choose_studies, export_results, masks_of_no_study
 
     own = results / "cohort.tsv"
     if not cohort and not own.is_file():
@@ -40,12 +40,12 @@ def export(
     table = read_cohort(cohort or own)
     studies, without = choose_studies(table, results, cases=case or (), splits=split or ())
     to = to or results / "export"
-    done = export_results(studies, results, to, identity=identity.value, jobs=jobs, say=typer.echo)
+    done = export_results(studies, results, to, identity=identity.value, jobs=jobs, progress=typer.echo)
     segs = sum(one.seg for one in done)
     typer.echo(f"{len(done)} studies are in {to}, {segs} of them also as DICOM SEG")
     if without:
         some = ", ".join(study.case for study in without[:4])
         typer.echo(f"{len(without)} have no mask yet and were left: {some}{', ...' if len(without) > 4 else ''}")
-    strange = others(table, results)
+    strange = masks_of_no_study(table, results)
     if strange:
         typer.echo(f"{len(strange)} more masks there belong to no row of the table ({strange[0]}); see --cohort")

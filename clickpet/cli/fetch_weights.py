@@ -41,7 +41,7 @@ def fetch_weights(
     archives = []
     for wanted in what or [Wanted.organs]:
         archives += organ_archives(TASKS, fast=fast) if wanted is Wanted.organs else [LESIONTRACER]
-    fetch(archives, folder, say=typer.echo)
+    fetch(archives, folder, progress=typer.echo)
     typer.echo(f"weights are in {folder}; set organs.weights to it where it is not TotalSegmentator's own folder")
     if LESIONTRACER in archives:
         for path in sorted((folder / LESIONTRACER.name).rglob("fold_*/checkpoint_final.pth")):

@@ -33,6 +33,6 @@ def grand_challenge(
         models,
         config=read_config(config) if config else {},
         cores=cores,
-        say=lambda step: typer.echo(f"  {step}", err=True),
+        progress=lambda step: typer.echo(f"  {step}", err=True),
     )
     typer.echo(mask)

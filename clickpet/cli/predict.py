@@ -39,7 +39,7 @@ def predict(
         work=work,
         config=read_config(config) if config else {},
         cores=cores,
-        say=lambda step: typer.echo(f"  {step}", err=True),
+        progress=lambda step: typer.echo(f"  {step}", err=True),
     )
     for path in found.values():
         typer.echo(path)

@@ -19,7 +19,7 @@ def rank(
 ) -> None:
     """Rank methods on the same studies as autoPET IV does: means over tracer and centre, weighted ranks."""
     from clickpet.evaluate.ranking import compare_methods, read_scores
-    from clickpet.evaluate.summary import write_table
+    from clickpet.evaluate.tables import write_table
 
     paths: dict[str, str] = {}
     for method in methods:

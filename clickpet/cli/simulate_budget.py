@@ -28,7 +28,7 @@ def simulate_budget(
     ] = None,
 ) -> None:
     """Simulate mirroring by voxel limits and by time budget, on the whole grid and in the body's box: a table."""
-    from clickpet.predict.time_budget import Setting, median_spacings, pass_s_of_limits, plan_table, read_grids
+    from clickpet.predict.time_budget import InferenceSetting, median_spacings, pass_s_of_limits, plan_table, read_grids
 
     studies = read_grids(grids)
     spacings = median_spacings(studies)
@@ -37,14 +37,16 @@ def simulate_budget(
     common = {"fixed_s": fixed_s, "per_voxel_s": per_voxel_s, "time_limit_s": time_limit_s, "patch": patch}
     common |= {"tile_step": tile_step, "body_mm": body_mm}
     settings = [
-        Setting(members=count, pass_s=seconds, **common) for count in members or [5] for seconds in pass_s or [2.0]
+        InferenceSetting(members=count, pass_s=seconds, **common)
+        for count in members or [5]
+        for seconds in pass_s or [2.0]
     ]
     for tracer, edges in spacings.items():
         told = " x ".join(f"{edge:.2f}" for edge in edges)
         typer.echo(f"{tracer}: {sum(grid.tracer == tracer for grid in studies)} studies, network at {told} mm")
     for count in dict.fromkeys(setting.members for setting in settings):
         seconds = pass_s_of_limits(
-            Setting(members=count, **common), spacings.get("fdg") or next(iter(spacings.values()))
+            InferenceSetting(members=count, **common), spacings.get("fdg") or next(iter(spacings.values()))
         )
         told = ", ".join(f"{value:.2f}" for value in seconds)
         typer.echo(f"{count} networks: the paper's limits for 3, 2, 1 axes are reached at {told} s a pass")

@@ -6,33 +6,22 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from clickpet.clicks.clicks import Clicks
+from clickpet.clicks.heatmap_options import HeatmapOptions
+from clickpet.clicks.model import Clicks
 from clickpet.errors import InputError
 
-Sigma = float | tuple[float, float, float]
 #: A window of the volume and the float64 values of a Gaussian in it.
 Gaussian = tuple[tuple[slice, slice, slice], np.ndarray]
+PAPER = HeatmapOptions()
 
 
 def draw_heatmap(
-    suv: np.ndarray,
-    clicks: Clicks,
-    *,
-    sigma_tumor: Sigma = 3.0,
-    sigma_background: Sigma = 6.0,
-    unit: str = "voxel",
-    spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0),
-    suv_gate: float = 3.0,
-    peak: str = "unit",
-    compat: str = "paper",
-    keep_clicked: bool = False,
-    truncate: float = 4.0,
-    border: str | None = None,
+    suv: np.ndarray, clicks: Clicks, options: HeatmapOptions = PAPER, *, affine: np.ndarray | None = None
 ) -> np.ndarray:
     """Draw the heatmap of `clicks`: float32 (x, y, z) in [-1, 1], above 0 near tumour clicks, below near background.
 
-    suv : (x, y, z), g/ml, any real dtype and memory layout;  sigma_tumor, sigma_background : one number or
-    one per axis, in voxels or, with unit="mm", in millimetres of the grid with `spacing_mm`.
+    suv : (x, y, z), g/ml, any real dtype and memory layout;  options : see `HeatmapOptions`, by default the paper's;
+    affine : (4, 4), voxel to RAS+ mm, needed where the options are in millimetres.
 
     Definition (paper, section 2.2), with "Gaussian" for scipy's `gaussian_filter` of an array that holds a
     single 1:
@@ -44,47 +33,36 @@ def draw_heatmap(
       `keep_clicked`.
     - Heatmap: tumour - background. No clicks: zeros.
 
-    peak : "unit" divides each Gaussian by its own maximum (after the gate), so that a click is a 1; "raw" is
-    the paper to the letter, where a Gaussian of sigma 3 voxels never exceeds 0.0024.
-    border : what the Gaussian meets at the edge of the grid, as scipy names it: "constant" (nothing: it is
-    cut off) or "reflect" (it is thrown back). None: "constant" for the paper, "reflect" for released.
-    truncate : Gaussians end at this many sigmas.
-
     compat="released" draws what the released weights were trained with (there `suv_gate` was 4): the
     background map is divided by its maximum (after it was set to 0 where tumour is) instead of each Gaussian
     by its own, clicked background voxels keep their value, and a study with background clicks only gets a
     positive map. Its 0/0 without clicks is zeros here.
 
-    Only the windows that the Gaussians reach are computed. Raises InputError for options that make no sense
-    and clicks outside the grid.
+    Only the windows that the Gaussians reach are computed. Raises InputError for clicks outside the grid, and for
+    options in millimetres without an affine.
     """
-    options = {
-        "sigma_tumor": sigma_tumor,
-        "sigma_background": sigma_background,
-        "unit": unit,
-        "spacing_mm": spacing_mm,
-        "suv_gate": suv_gate,
-        "peak": peak,
-        "compat": compat,
-        "keep_clicked": keep_clicked,
-        "truncate": truncate,
-        "border": border,
-    }
     most = max(len(clicks.tumor), len(clicks.background))
-    (_, heatmap), *_ = heatmap_steps(suv, clicks, [most], **options)
+    (_, heatmap), *_ = heatmap_steps(suv, clicks, [most], options, affine=affine)
     return heatmap
 
 
-def heatmap_steps(suv: np.ndarray, clicks: Clicks, steps: Iterable[int], **options) -> Iterator[tuple[int, np.ndarray]]:
+def heatmap_steps(
+    suv: np.ndarray,
+    clicks: Clicks,
+    steps: Iterable[int],
+    options: HeatmapOptions = PAPER,
+    *,
+    affine: np.ndarray | None = None,
+) -> Iterator[tuple[int, np.ndarray]]:
     """Give (k, heatmap) for each k of `steps`: the heatmap of the first k tumour and first k background clicks.
 
-    `options` are those of `draw_heatmap`. Each heatmap is a new array. Steps that grow (0..10) cost one
+    Other arguments are those of `draw_heatmap`. Each heatmap is a new array. Steps that grow (0..10) cost one
     Gaussian per new click; a step below the one before starts again.
     """
     canvas = None
     for k in steps:
         if canvas is None or k < canvas.drawn:
-            canvas = _Canvas(suv, **options)
+            canvas = _Canvas(suv, options, affine)
         canvas.add(clicks, k)
         yield k, canvas.heatmap()
 
@@ -92,37 +70,18 @@ def heatmap_steps(suv: np.ndarray, clicks: Clicks, steps: Iterable[int], **optio
 class _Canvas:
     """The Gaussians of the clicks so far, and the heatmap that they make."""
 
-    def __init__(
-        self,
-        suv: np.ndarray,
-        *,
-        sigma_tumor: Sigma = 3.0,
-        sigma_background: Sigma = 6.0,
-        unit: str = "voxel",
-        spacing_mm: tuple[float, float, float] = (1.0, 1.0, 1.0),
-        suv_gate: float = 3.0,
-        peak: str = "unit",
-        compat: str = "paper",
-        keep_clicked: bool = False,
-        truncate: float = 4.0,
-        border: str | None = None,
-    ):
-        _one_of("heatmap.unit", unit, ("voxel", "mm"))
-        _one_of("heatmap.peak", peak, ("unit", "raw"))
-        _one_of("heatmap.compat", compat, ("paper", "released"))
-        released = compat == "released"
-        border = border or ("reflect" if released else "constant")
-        _one_of("heatmap.border", border, ("constant", "reflect"))
-        edges_mm = spacing_mm if unit == "mm" else (1.0, 1.0, 1.0)
+    def __init__(self, suv: np.ndarray, options: HeatmapOptions, affine: np.ndarray | None):
         self.suv = suv
-        self.suv_gate = float(suv_gate)
+        self.suv_gate = float(options.suv_gate)
         self.sigmas = {
-            "tumor": _per_axis("heatmap.sigma_tumor", sigma_tumor, edges_mm),
-            "background": _per_axis("heatmap.sigma_background", sigma_background, edges_mm),
+            "tumor": options.sigma_vox(options.sigma_tumor, affine),
+            "background": options.sigma_vox(options.sigma_background, affine),
         }
-        self.truncate, self.border = float(truncate), border
-        self.unit_peak, self.released = peak == "unit", released
-        self.keep_clicked = keep_clicked or released
+        self.released = options.compat == "released"
+        self.truncate = float(options.truncate)
+        self.border = options.border or ("reflect" if self.released else "constant")
+        self.unit_peak = options.peak == "unit"
+        self.keep_clicked = options.keep_clicked or self.released
         self.tumor: list[Gaussian] = []
         self.background: dict[tuple[int, int, int], Gaussian] = {}  # one per voxel, in the order of the clicks
         self.drawn = 0
@@ -213,15 +172,3 @@ def _gaussian(
     values = (z[:, None, None] * y[:, None] * x).T
     # far tails must not vanish in float32: "above 0" is part of the definition
     return tuple(window), np.maximum(values, np.finfo(np.float32).tiny)
-
-
-def _per_axis(name: str, sigma: Sigma, edges_mm: tuple[float, float, float]) -> tuple[float, ...]:
-    sigmas = np.asarray(sigma, float)
-    if sigmas.shape not in ((), (3,)) or not np.all(np.isfinite(sigmas)) or np.any(sigmas < 0):
-        raise InputError(f"{name} is {sigma}", mend="give one number or three (x, y, z), none of them negative")
-    return tuple((np.broadcast_to(sigmas, 3) / np.asarray(edges_mm, float)).tolist())
-
-
-def _one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise InputError(f"{name} is {value!r}", mend=f"use one of {', '.join(allowed)}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,45 +11,19 @@ from pathlib import Path
 
 import numpy as np
 import pydicom
+from pydicom.config import disable_value_validation
 from pydicom.sr.codedict import codes
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from clickpet import __version__
-from clickpet.dicom.series import Series, pick_series
-from clickpet.dicom.stack import read_dataset, stack_slices
+from clickpet.dicom.catalogue import Series
+from clickpet.dicom.seg_header import geometry_header, name_patient
+from clickpet.dicom.selection import pick_series
+from clickpet.dicom.stack import stack_slices
 from clickpet.errors import InputError
 from clickpet.files import replacing
 from clickpet.images import grid_text, same_grid
 
-#: All that a segmentation without identity may take over from a PET slice: geometry, and UIDs to find the PET by.
-_NEEDED = (
-    "SOPClassUID",
-    "SOPInstanceUID",
-    "StudyInstanceUID",
-    "SeriesInstanceUID",
-    "FrameOfReferenceUID",
-    "Modality",
-    "Rows",
-    "Columns",
-    "ImagePositionPatient",
-    "ImageOrientationPatient",
-    "PixelSpacing",
-    "SliceThickness",
-    "SpacingBetweenSlices",
-)
-#: Attributes that every object has to have, empty if need be.
-_EMPTY = (
-    "PatientBirthDate",
-    "PatientSex",
-    "StudyDate",
-    "StudyTime",
-    "StudyID",
-    "AccessionNumber",
-    "ReferringPhysicianName",
-    "PositionReferenceIndicator",
-)
-#: Content and series date of a segmentation that must not tell when the patient was examined.
-_NO_DATE, _NO_TIME = "19000101", "000000"
 _SERIES_NUMBER = 9000
 
 
@@ -95,11 +68,15 @@ def write_seg(
         )
     labels = _labels(mask)
     stored = stack.from_las(labels)[:, :, stack.nearest_even()].transpose(2, 1, 0)  # slices, rows, columns
-    # a SEG takes patient and study from the first slice, of the others only where they lie
-    sources = [_source(series.files[index], whole=place == 0) for place, index in enumerate(stack.order)]
-    segmentation = _segmentation(sources, stored, case=case, identity=identity, semiautomatic=semiautomatic)
-    with replacing(path) as temporary:
-        segmentation.save_as(temporary, enforce_file_format=True)
+    spacing_mm = round(float(np.linalg.norm(stack.affine[:3, 2])), 6)
+    with disable_value_validation():
+        sources = [geometry_header(series.files[index], spacing_mm) for index in stack.order]
+        segmentation = _segmentation(
+            sources, stored, entropy=(identity, case), semiautomatic=semiautomatic, where=series.folder
+        )
+        name_patient(segmentation, series.files[stack.order[0]] if identity == "source" else None, case)
+        with replacing(path) as temporary:
+            segmentation.save_as(temporary, enforce_file_format=True)
 
 
 def _labels(mask: np.ndarray) -> np.ndarray:
@@ -112,23 +89,18 @@ def _labels(mask: np.ndarray) -> np.ndarray:
     return np.cumsum(present).astype(np.uint16)[whole] * (whole > 0)
 
 
-def _source(file: Path, *, whole: bool) -> pydicom.Dataset:
-    """The header of a PET slice, whole or what a SEG needs of it."""
-    source = read_dataset(file, keywords=None if whole else _NEEDED, pixels=False)
-    for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "FrameOfReferenceUID"):
-        if not source.get(keyword):
-            raise InputError(f"{keyword} is missing", where=file, mend="a SEG needs it; use the NIfTI mask")
-    return source
-
-
 def _segmentation(
-    sources: list[pydicom.Dataset], stored: np.ndarray, *, case: str, identity: str, semiautomatic: bool
+    sources: list[pydicom.Dataset],
+    stored: np.ndarray,
+    *,
+    entropy: Sequence[str],
+    semiautomatic: bool,
+    where: object,
 ) -> pydicom.Dataset:
+    """A SEG without patient. entropy : what its UIDs depend on, besides the PET and the mask."""
     import highdicom
 
-    entropy = [sources[0].SeriesInstanceUID, hashlib.sha256(stored.tobytes()).hexdigest(), identity, case]
-    if identity == "case":
-        sources = [_bare(source, case) for source in sources]
+    entropy = [sources[0].SeriesInstanceUID, hashlib.sha256(stored.tobytes()).hexdigest(), *entropy]
     segments = int(stored.max(initial=0)) or 1
     algorithm = highdicom.AlgorithmIdentificationSequence(
         name="clickpet", family=codes.DCM.ArtificialIntelligence, version=__version__
@@ -145,7 +117,7 @@ def _segmentation(
         )
         for number in range(1, segments + 1)
     ]
-    with warnings.catch_warnings(), _silent("highdicom"):
+    with warnings.catch_warnings(), _silent("highdicom"), _usable_pet(where):
         warnings.simplefilter("ignore")
         made = highdicom.seg.Segmentation(
             source_images=sources,
@@ -172,12 +144,7 @@ def _segmentation(
         item.DimensionOrganizationUID = dimensions
     for item in made.get("ContributingEquipmentSequence", []):
         item.pop("ContributionDateTime", None)
-    _date(made, sources[0], identity)
     made.SeriesDescription = "Lesions"
-    made.SpecificCharacterSet = "ISO_IR 192"
-    if identity == "case":
-        made.PatientIdentityRemoved = "YES"
-        made.DeidentificationMethod = "clickpet: identity replaced by the case name"
     return made
 
 
@@ -193,29 +160,14 @@ def _silent(name: str) -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _bare(source: pydicom.Dataset, case: str) -> pydicom.Dataset:
-    """A new header with geometry and UIDs of a slice, the case name in place of the patient, and nothing else."""
-    bare = pydicom.Dataset()
-    bare.file_meta = source.file_meta
-    for keyword in _NEEDED:
-        if keyword in source:
-            setattr(bare, keyword, source.get(keyword))
-    for keyword in _EMPTY:
-        setattr(bare, keyword, "")
-    bare.PatientName = bare.PatientID = re.sub(r"[\\^=\x00-\x1f]", "_", case)[:64]
-    return bare
-
-
-def _date(made: pydicom.Dataset, source: pydicom.Dataset, identity: str) -> None:
-    """Content and series date: the PET's own, or none; never the time of the export."""
-    for kind in ("Content", "Series", "InstanceCreation"):
-        if f"{kind}Date" not in made:
-            continue
-        date, time = str(source.get("SeriesDate") or _NO_DATE), str(source.get("SeriesTime") or _NO_TIME)
-        setattr(made, f"{kind}Date", date if identity == "source" else _NO_DATE)
-        setattr(made, f"{kind}Time", time if identity == "source" else _NO_TIME)
-
-
-def segment_values(mask: np.ndarray) -> Sequence[int]:
-    """Values above 0 in a mask, in the order of the segments that `write_seg` makes of them."""
-    return [int(value) for value in np.unique(mask) if value > 0]
+@contextmanager
+def _usable_pet(where: object) -> Iterator[None]:
+    """What the SEG library refuses about a PET's headers is the user's to mend."""
+    try:
+        yield
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        raise InputError(
+            f"its headers cannot be referred to by a SEG ({type(error).__name__})",
+            where=where,
+            mend="use the NIfTI mask",
+        ) from error

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import warnings
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import Any
 
 import nibabel as nib
 import numpy as np
 import pydicom
-from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from clickpet.dicom.values import header_integer, header_number, header_text, header_value, header_vector
+from clickpet.dicom.catalogue import Series
+from clickpet.dicom.pixels import slice_values, stored_pixels
+from clickpet.dicom.values import header_integer, header_text, header_value, header_vector
 from clickpet.errors import InputError
 from clickpet.images import Image
-
-if TYPE_CHECKING:
-    from clickpet.dicom.series import Series
 
 #: Gaps between slices may differ by this part of the median gap; the mean is the spacing then.
 EVEN_GAPS = 0.1
@@ -25,27 +21,24 @@ EVEN_GAPS = 0.1
 MISSING_GAP = 1.5
 #: Slices nearer to each other than this part of the median gap lie at one position.
 SAME_POSITION = 0.02
-#: Largest angle (cosine) between orientations that count as parallel, and between stack and slice normal.
+#: Largest angle (cosine) between orientations that count as parallel.
 _PARALLEL = np.cos(np.deg2rad(0.1))
-_UPRIGHT = np.cos(np.deg2rad(0.5))
-#: What decoding a slice needs.
-_PIXEL_KEYWORDS = (
-    "SamplesPerPixel",
-    "PhotometricInterpretation",
-    "PlanarConfiguration",
-    "NumberOfFrames",
-    "Rows",
-    "Columns",
-    "BitsAllocated",
-    "BitsStored",
-    "HighBit",
-    "PixelRepresentation",
-)
-#: CT value that stands for "outside the field of view".
-AIR_HU = -1024.0
+#: Slices may lie this far beside the line along the slice normal, at most, over the whole length of the stack.
+MAX_SIDEWAYS_MM = 1.0
 
 
-def read_series(series: Series, *, factors: np.ndarray | None = None) -> tuple[Image, dict[str, Any]]:
+@dataclass(frozen=True, eq=False)
+class DicomImage(Image):
+    """A volume that was read from DICOM, and what tells whether two belong together; in memory only.
+
+    patient : hash of the PatientID, "" where there is none;  frame_of_reference : its UID, "" where there is none.
+    """
+
+    patient: str = field(default="", repr=False)
+    frame_of_reference: str = field(default="", repr=False)
+
+
+def read_series(series: Series, *, factors: np.ndarray | None = None) -> tuple[DicomImage, dict[str, Any]]:
     """The volume of a series, pixels rescaled by each slice's own slope and intercept, and a record of its geometry.
 
     factors : (slices,) in the order of `series.files`, multiplied into each slice.
@@ -56,11 +49,12 @@ def read_series(series: Series, *, factors: np.ndarray | None = None) -> tuple[I
     factors = np.ones(series.slices) if factors is None else np.asarray(factors, float)
     volume = np.empty(stack.shape, np.float32)
     for z, index in enumerate(stack.order):
-        volume[:, :, z] = _slice_values(series, index, float(factors[index])).T
+        volume[:, :, z] = slice_values(series, index, float(factors[index])).T
     if stack.positions_mm is not None:
         volume = _evened(volume, stack.positions_mm)
     array, affine = _to_las(volume, stack.affine)
-    return Image(array, affine), stack.record
+    image = DicomImage(array, affine, patient=series.patient, frame_of_reference=series.frame_of_reference)
+    return image, stack.record
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,6 +146,11 @@ def _common_plane(series: Series) -> tuple[np.ndarray, int, int]:
             mend="mend the header or export the series again",
         )
     pitch = _needed_vector(series, 0, "PixelSpacing", 2)
+    matrix = _matrix(series.headers[0])
+    if None in matrix:
+        raise InputError(
+            "Rows (0028,0010) or Columns (0028,0011) is missing", where=series.files[0], mend="export the series again"
+        )
     for index, header in enumerate(series.headers):
         own = _needed_vector(series, index, "ImageOrientationPatient", 6)
         if np.dot(own[:3], first[:3]) < _PARALLEL or np.dot(own[3:], first[3:]) < _PARALLEL:
@@ -160,11 +159,7 @@ def _common_plane(series: Series) -> tuple[np.ndarray, int, int]:
                 where=series.files[index],
                 mend="remove it, or give the folder of an axial series",
             )
-        same_size = (header.get("Rows"), header.get("Columns")) == (
-            series.headers[0].get("Rows"),
-            series.headers[0].get("Columns"),
-        )
-        if not same_size or np.any(np.abs(_needed_vector(series, index, "PixelSpacing", 2) - pitch) > 1e-3):
+        if _matrix(header) != matrix or np.any(np.abs(_needed_vector(series, index, "PixelSpacing", 2) - pitch) > 1e-3):
             raise InputError(
                 "has another matrix or pixel size than the other slices (Rows, Columns, PixelSpacing)",
                 where=series.files[index],
@@ -177,7 +172,11 @@ def _common_plane(series: Series) -> tuple[np.ndarray, int, int]:
                 mend="export one file per slice",
             )
     normal = np.cross(first[:3], first[3:])
-    return normal / np.linalg.norm(normal), int(series.headers[0].Rows), int(series.headers[0].Columns)
+    return normal / np.linalg.norm(normal), *matrix
+
+
+def _matrix(header: pydicom.Dataset) -> tuple[int | None, int | None]:
+    return header_integer(header, "Rows"), header_integer(header, "Columns")
 
 
 def _without_doubles(series: Series, order: list[int], places: np.ndarray) -> tuple[list[int], int]:
@@ -205,7 +204,9 @@ def _same_pixels(series: Series, index: int, other: int) -> bool:
         tuple(header_value(series.headers[which], keyword) for keyword in ("RescaleSlope", "RescaleIntercept"))
         for which in (index, other)
     ]
-    return scales[0] == scales[1] and np.array_equal(_pixels(series.files[index]), _pixels(series.files[other]))
+    if scales[0] != scales[1]:
+        return False
+    return np.array_equal(stored_pixels(series.files[index]), stored_pixels(series.files[other]))
 
 
 def _refuse_missing(series: Series, order: list[int], places: np.ndarray, gaps: np.ndarray, median: float) -> None:
@@ -234,15 +235,18 @@ def _refuse_incomplete(headers: tuple[pydicom.Dataset, ...], slices: int, where:
 
 def _refuse_tilt(origins: np.ndarray, normal: np.ndarray, where: object) -> None:
     along = origins[-1] - origins[0]
-    if np.dot(along, normal) < _UPRIGHT * np.linalg.norm(along):
+    length_mm = float(np.dot(along, normal))
+    drift_mm = float(np.linalg.norm(along - length_mm * normal))
+    if drift_mm > MAX_SIDEWAYS_MM:
         raise InputError(
-            "its slices are stacked askew (a tilted gantry), which is not supported",
+            f"its slices are stacked askew: they move sideways by {drift_mm:.1f} mm over {length_mm:.0f} mm "
+            "(a tilted gantry), which is not supported",
             where=where,
             mend="export it reformatted without tilt",
         )
-    step = along / (np.dot(along, normal))
+    step = along / length_mm
     sideways = origins - origins[0] - np.outer((origins - origins[0]) @ normal, step)
-    if np.abs(sideways).max() > 1.0:
+    if np.abs(sideways).max() > MAX_SIDEWAYS_MM:
         raise InputError(
             f"its slices are shifted against each other by up to {np.abs(sideways).max():.1f} mm",
             where=where,
@@ -266,61 +270,6 @@ def _to_las(array: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarr
     )
     turned = nib.orientations.apply_orientation(array, there)
     return np.ascontiguousarray(turned), affine @ nib.orientations.inv_ornt_aff(there, array.shape)
-
-
-# --- Pixels --------------------------------------------------------------------------------------------------------
-
-
-def _slice_values(series: Series, index: int, factor: float) -> np.ndarray:
-    """Rescaled pixels (rows, columns), float32."""
-    header, file = series.headers[index], series.files[index]
-    slope, intercept = (header_number(header, keyword) for keyword in ("RescaleSlope", "RescaleIntercept"))
-    if slope is None or not np.isfinite(slope) or slope == 0:
-        raise InputError("RescaleSlope (0028,1053) is missing or 0", where=file, mend="export the series again")
-    if intercept is None:
-        intercept = 0.0
-    pixels = _pixels(file)
-    if pixels.shape != (int(header.Rows), int(header.Columns)):
-        raise InputError("its pixels are no grey-value slice", where=file, mend="give a series of grey-value slices")
-    values = pixels.astype(np.float32) * np.float32(slope * factor) + np.float32(intercept * factor)
-    if series.modality == "CT":
-        padding = header_number(header, "PixelPaddingValue")
-        if padding is not None:
-            limit = header_number(header, "PixelPaddingRangeLimit")
-            edges = sorted((padding, padding if limit is None else limit))
-            values[(pixels >= edges[0]) & (pixels <= edges[1])] = AIR_HU
-    return values
-
-
-def _pixels(file: Path) -> np.ndarray:
-    """Stored pixel values; whatever transfer syntax pydicom and its plug-ins decode."""
-    syntax = "unknown transfer syntax"
-    try:
-        dataset = read_dataset(file, keywords=_PIXEL_KEYWORDS)
-        syntax = dataset.file_meta.TransferSyntaxUID.name
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return dataset.pixel_array
-    except Exception as error:  # decoders raise whatever they like
-        raise InputError(
-            f"its pixels cannot be decoded ({syntax}, {type(error).__name__})",
-            where=file,
-            mend="copy the file again, or export the series uncompressed",
-        ) from None
-
-
-def read_dataset(file: Path, *, keywords: tuple[str, ...] | None = None, pixels: bool = True) -> pydicom.FileDataset:
-    """A DICOM file, or only some of its attributes; old files without file meta information get it.
-
-    keywords : what to read, None for everything;  pixels : whether to read PixelData, too.
-    """
-    wanted = None if keywords is None else [*keywords, *(["PixelData"] if pixels else [])]
-    dataset = pydicom.dcmread(file, force=True, stop_before_pixels=not pixels, specific_tags=wanted)
-    if "TransferSyntaxUID" not in dataset.file_meta:
-        implicit, little_endian = dataset.original_encoding
-        explicit = ExplicitVRLittleEndian if little_endian else ExplicitVRBigEndian
-        dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit
-    return dataset
 
 
 def _needed_vector(series: Series, index: int, keyword: str, length: int) -> np.ndarray:

@@ -1,6 +1,6 @@
-"""What the SUV needs of a PET series' headers: which attributes, read from pydicom datasets or plain mappings.
+"""PET headers as the SUV rules read them: values of one slice, values of all slices, and what was used of them.
 
-Identifying attributes are not among them.
+Headers are pydicom datasets or plain mappings from DICOM keywords to values.
 """
 
 from __future__ import annotations
@@ -10,74 +10,22 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from pydicom.config import disable_value_validation
 
-from clickpet.dicom.values import codes, joined, number_of, plain
+from clickpet.dicom.attenuation import attenuation_corrected, says_uncorrected
+from clickpet.dicom.sop_classes import ENHANCED_PET
+from clickpet.dicom.suv_tags import (
+    INJECTION_TAGS,
+    MAPPING_ALIASES,
+    PRIVATE_BLOCKS,
+    PRIVATE_TAGS,
+    RADIOPHARMACEUTICAL,
+    TAGS,
+    label,
+    tag_text,
+)
+from clickpet.dicom.values import codes, header_value, joined, number_of, plain, shown_number, stored_text
 from clickpet.errors import InputError
-
-#: A dose below this is taken to be in MBq (DICOM wants Bq; 10 kBq is far below any injection).
-DOSE_IS_MBQ_BELOW = 1e4
-#: A weight of this or more is taken to be in grams (DICOM wants kg), a height above 3 in centimetres (DICOM: m).
-WEIGHT_IS_GRAMS_FROM = 1000.0
-HEIGHT_IS_CM_ABOVE = 3.0
-
-#: Half-lives (s) of the nuclides of FDG and PSMA tracers; a header that is farther off than this part gets a warning.
-HALF_LIVES_S = {"18F": 6586.2, "68Ga": 4057.7}
-HALF_LIFE_TOLERANCE = 0.02
-_NUCLIDE_WORDS = {"18F": ("18", "f"), "68Ga": ("68", "ga")}
-
-ENHANCED_PET = ("1.2.840.10008.5.1.4.1.1.130", "1.2.840.10008.5.1.4.1.1.128.1")
-
-#: Attributes of the image, by DICOM keyword.
-TAGS = {
-    "SOPClassUID": (0x0008, 0x0016),
-    "SeriesDate": (0x0008, 0x0021),
-    "AcquisitionDate": (0x0008, 0x0022),
-    "AcquisitionDateTime": (0x0008, 0x002A),
-    "SeriesTime": (0x0008, 0x0031),
-    "AcquisitionTime": (0x0008, 0x0032),
-    "Modality": (0x0008, 0x0060),
-    "Manufacturer": (0x0008, 0x0070),
-    "TimezoneOffsetFromUTC": (0x0008, 0x0201),
-    "PatientSex": (0x0010, 0x0040),
-    "PatientSize": (0x0010, 0x1020),
-    "PatientWeight": (0x0010, 0x1030),
-    "ActualFrameDuration": (0x0018, 0x1242),
-    "CorrectedImage": (0x0028, 0x0051),
-    "Units": (0x0054, 0x1001),
-    "SUVType": (0x0054, 0x1006),
-    "AttenuationCorrectionMethod": (0x0054, 0x1101),
-    "DecayCorrection": (0x0054, 0x1102),
-    "FrameReferenceTime": (0x0054, 0x1300),
-}
-RADIOPHARMACEUTICAL = (0x0054, 0x0016)
-#: Attributes of the one item of RadiopharmaceuticalInformationSequence.
-INJECTION_TAGS = {
-    "RadiopharmaceuticalStartTime": (0x0018, 0x1072),
-    "RadionuclideTotalDose": (0x0018, 0x1074),
-    "RadionuclideHalfLife": (0x0018, 0x1075),
-    "RadiopharmaceuticalStartDateTime": (0x0018, 0x1078),
-}
-#: Vendors' private attributes: name -> (group, private creator, element in the creator's block).
-PRIVATE_TAGS = {
-    "GEDecayCorrectionDateTime": (0x0009, "GEMS_PETD_01", 0x0D),
-    "SiemensDecayCorrectionDateTime": (0x0071, "SIEMENS MED PT", 0x22),
-    "PhilipsSUVScaleFactor": (0x7053, "Philips PET Private Group", 0x00),
-    "PhilipsActivityScaleFactor": (0x7053, "Philips PET Private Group", 0x09),
-}
-_PRIVATE_BLOCKS = range(0x10, 0x14)
-_MAPPING_ALIASES = {
-    "GEDecayCorrectionDateTime": ("GEPrivatePostInjectionDateTime",),
-    "PhilipsSUVScaleFactor": ("SUVScaleFactor",),
-    "PhilipsActivityScaleFactor": ("ActivityConcentrationScaleFactor",),
-}
-
-#: Everything that has to be read from a file for `suv_factor`, for pydicom's `specific_tags`.
-READ_TAGS = [
-    *[group << 16 | element for group, element in TAGS.values()],
-    RADIOPHARMACEUTICAL[0] << 16 | RADIOPHARMACEUTICAL[1],
-    *[group << 16 | block for group in (0x0009, 0x0071, 0x7053) for block in _PRIVATE_BLOCKS],
-    *[group << 16 | block << 8 | element for group, _, element in PRIVATE_TAGS.values() for block in _PRIVATE_BLOCKS],
-]
 
 Header = Any  # pydicom.Dataset or Mapping[str, value]
 
@@ -99,29 +47,27 @@ class SliceHeader:
         if isinstance(self._header, Mapping):
             names = (
                 name,
-                *_MAPPING_ALIASES.get(name, ()),
+                *MAPPING_ALIASES.get(name, ()),
                 f"{group:04X},10{element:02X}",
                 f"{group:04X}10{element:02X}",
             )
             nested = self._header.get("PhilipsPETPrivateGroup") or {}
             values = [source[key] for source in (self._header, nested) for key in names if key in source]
             return plain(values[0]) if values else None
-        creators = {block: plain(self._element((group, block))) for block in _PRIVATE_BLOCKS}
+        creators = {block: plain(self._element((group, block))) for block in PRIVATE_BLOCKS}
         own = [block for block, text in creators.items() if text and creator.lower() in str(text).lower()]
         if not own and creators[0x10]:
             return None  # the block belongs to somebody else
         return plain(self._element((group, (own[0] if own else 0x10) << 8 | element)))
 
-    def nuclide(self) -> str | None:
-        """The nuclide that RadionuclideCodeSequence names, if it is one of HALF_LIVES_S."""
+    def nuclide_text(self) -> str:
+        """What RadionuclideCodeSequence (0054,0300) calls the nuclide."""
+        texts = []
         for item in self._items():
-            named = item.get("RadionuclideCodeSequence") or []
+            named = header_value(item, "RadionuclideCodeSequence") or []
             codes_of = [named] if isinstance(named, Mapping) else named
-            text = " ".join(str(code.get("CodeMeaning", "")) for code in codes_of if hasattr(code, "get")).lower()
-            for nuclide, words in _NUCLIDE_WORDS.items():
-                if all(word in text for word in words):
-                    return nuclide
-        return None
+            texts += [str(header_value(code, "CodeMeaning") or "") for code in codes_of if hasattr(code, "get")]
+        return " ".join(texts)
 
     def _injected(self, name: str) -> Any:
         items = self._items()
@@ -149,24 +95,34 @@ class SliceHeader:
     def _element(self, tag: tuple[int, int], source: Any = None) -> Any:
         source = self._header if source is None else source
         try:
-            element = source.get(tag)
+            with disable_value_validation():
+                element = source.get(tag)
         except Exception as error:  # pydicom decodes late and raises whatever a damaged element makes it
+            text = stored_text(source, tag)
+            if text is not None:
+                return text
             raise InputError(
                 f"{tag_text(tag)} cannot be read ({type(error).__name__})",
                 where=self.where,
                 mend="mend this attribute",
             ) from None
-        return None if element is None else element.value
+        return None if element is None else getattr(element, "value", element)
 
 
 class SeriesHeader:
-    """The slices of one series: values that must be one for all, and values per slice."""
+    """The slices of one series: values that must be one for all, and values per slice.
+
+    used : attributes that were read, for the record;  warnings : what was odd about them;  doubts : those of them that
+        make the SUV doubtful.
+    """
 
     def __init__(self, slices: list[SliceHeader]):
         self.slices = slices
         self.where = slices[0].where
         self.used: dict[str, None] = {}
         self.warnings: list[str] = []
+        self.doubts: list[str] = []
+        self.corrections: tuple[str, ...] = ()
 
     def text(self, name: str) -> str:
         """The one value of all slices as upper-case text; "" where it is missing."""
@@ -186,10 +142,9 @@ class SeriesHeader:
         return value if re.fullmatch(r"[A-Z0-9_ ]{0,16}", value) else "?"
 
     def number(self, name: str, meaning: str, mend: str) -> float:
-        """The one value of all slices as a positive number."""
-        values = set()
-        for one in self.slices:
-            values.add(number_of(one.value(name)))
+        """The one value of all slices as a positive number; InputError where it is none."""
+        stored = [one.value(name) for one in self.slices]
+        values = {number_of(value) for value in stored}
         self.note(name)
         if len(values) > 1:
             raise InputError(
@@ -198,8 +153,14 @@ class SeriesHeader:
                 mend="give the files of one series only",
             )
         value = values.pop()
+        if value is None and "," in shown_number(stored[0]):
+            raise InputError(
+                f'{meaning} ({label(name)}) is "{shown_number(stored[0])}", which looks like a decimal comma',
+                where=self.where,
+                mend="write it with a decimal point",
+            )
         if value is None or not np.isfinite(value) or value <= 0:
-            state = "missing" if value is None else f"{value:g}"
+            state = f"{value:g}" if value is not None else "missing" if stored[0] is None else "missing or no number"
             raise InputError(f"{meaning} ({label(name)}) is {state}", where=self.where, mend=mend)
         return value
 
@@ -208,15 +169,25 @@ class SeriesHeader:
         values = [number_of(one.private(name)) for one in self.slices]
         if any(value is None or not np.isfinite(value) or value <= 0 for value in values):
             return None
-        group, _, element = PRIVATE_TAGS[name]
-        self.used[f"{name} ({group:04x},10{element:02x})"] = None
+        self.note_private(name)
         return np.array(values)
 
+    def doubt(self, text: str) -> None:
+        """A warning that makes the SUV doubtful."""
+        self.warnings.append(text)
+        self.doubts.append(text)
+
     def note(self, name: str) -> None:
-        self.used[f"{label(name)}"] = None
+        """Record that an attribute was used."""
+        self.used[label(name)] = None
+
+    def note_private(self, name: str) -> None:
+        """Record that a private attribute was used."""
+        group, _, element = PRIVATE_TAGS[name]
+        self.used[f"{name} ({group:04x},10{element:02x})"] = None
 
     def check_usable(self) -> None:
-        """Refuse what cannot become SUV by any rule."""
+        """InputError for what no rule makes SUV of: enhanced PET, other modalities, no attenuation correction."""
         if any(str(one.value("SOPClassUID")) in ENHANCED_PET for one in self.slices):
             raise InputError(
                 "is an enhanced (multi-frame) PET object, which is not supported",
@@ -226,83 +197,44 @@ class SeriesHeader:
         modality = self.text("Modality")
         if modality not in ("", "PT"):
             raise InputError("is not PET (Modality (0008,0060) is not PT)", where=self.where, mend="give a PET series")
+        self._check_attenuation()
+
+    def _check_attenuation(self) -> None:
         self.note("CorrectedImage")
         corrections = [codes(one.value("CorrectedImage")) for one in self.slices]
+        methods = [str(joined(one.value("AttenuationCorrectionMethod")) or "") for one in self.slices]
         self.corrections = corrections[0]
+        mend = "give the attenuation-corrected reconstruction of the study"
+        if any(codes_of and "ATTN" not in codes_of for codes_of in corrections):
+            raise InputError(
+                "is not corrected for attenuation (CorrectedImage (0028,0051) lacks ATTN)", where=self.where, mend=mend
+            )
+        if any(says_uncorrected(method) for method in methods):
+            raise InputError(
+                "is not corrected for attenuation (AttenuationCorrectionMethod (0054,1101) says none)",
+                where=self.where,
+                mend=f"{mend}, or correct the attribute that is wrong",
+            )
         if all(corrections):
-            if not all("ATTN" in codes for codes in corrections):
-                raise InputError(
-                    "is not corrected for attenuation (CorrectedImage (0028,0051) lacks ATTN)",
-                    where=self.where,
-                    mend="give the attenuation-corrected reconstruction of the study",
-                )
-        elif self.text("AttenuationCorrectionMethod") not in ("", "NONE"):
-            self.warnings.append("CorrectedImage is missing; AttenuationCorrectionMethod was taken as proof of it")
-            self.note("AttenuationCorrectionMethod")
-        else:
+            return
+        if any(attenuation_corrected((), method) is None for method in methods):
             raise InputError(
                 "does not say that it is corrected for attenuation (CorrectedImage (0028,0051) is missing)",
                 where=self.where,
-                mend="give the attenuation-corrected reconstruction of the study",
+                mend=mend,
             )
-
-    def weight_kg(self) -> float:
-        value = self.number(
-            "PatientWeight", "the patient's weight", "enter the weight in the DICOM files (kg) and import again"
-        )
-        if value >= WEIGHT_IS_GRAMS_FROM:
-            self.warnings.append("weight was taken to be in grams")
-            return value / 1000
-        return value
-
-    def height_m(self) -> float:
-        value = self.number(
-            "PatientSize",
-            "the patient's height",
-            "enter the height in the DICOM files (m), or give a series in Bq/ml",
-        )
-        if value > HEIGHT_IS_CM_ABOVE:
-            self.warnings.append("height was taken to be in centimetres")
-            return value / 100
-        return value
-
-    def dose(self) -> tuple[float, str]:
-        """Injected activity in Bq and the unit it was read in."""
-        value = self.number(
-            "RadionuclideTotalDose", "the injected dose", "enter the dose in the DICOM files (Bq) and import again"
-        )
-        return (value * 1e6, "MBq") if value < DOSE_IS_MBQ_BELOW else (value, "Bq")
-
-    def half_life_s(self) -> float:
-        value = self.number(
-            "RadionuclideHalfLife", "the half-life", "enter the nuclide's half-life in the DICOM files (s)"
-        )
-        nuclide = self.slices[0].nuclide()
-        if nuclide and abs(value / HALF_LIVES_S[nuclide] - 1) > HALF_LIFE_TOLERANCE:
-            known = f"{nuclide} ({HALF_LIVES_S[nuclide]:g} s)"
-            self.warnings.append(f"the half-life of {value:g} s is not that of {known}, which the header names")
-        return value
+        self.warnings.append("CorrectedImage is missing; AttenuationCorrectionMethod was taken as proof of it")
+        self.note("AttenuationCorrectionMethod")
 
     def common(self) -> dict[str, Any]:
+        """What every record of a series has."""
         return {
             "vendor": vendor_of(self.slices[0].value("Manufacturer")),
             "corrections": self.corrections,
             "tags": tuple(self.used),
             "warnings": tuple(self.warnings),
+            "doubts": tuple(self.doubts),
         }
-
-
-def tag_of(name: str) -> tuple[int, int]:
-    return INJECTION_TAGS.get(name) or TAGS[name]
-
-
-def label(name: str) -> str:
-    """Keyword and tag of an attribute, as errors and the record name it."""
-    return f"{name} {tag_text(tag_of(name))}"
-
-
-def tag_text(tag: tuple[int, int]) -> str:
-    return f"({tag[0]:04x},{tag[1]:04x})"
 
 
 def vendor_of(value: Any) -> str:

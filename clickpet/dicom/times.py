@@ -35,8 +35,11 @@ def gap_s(earlier: Moment, later: Moment) -> float:
 
 
 def seconds_of_day(value: Any) -> float | None:
-    """DICOM TM (HH[MM[SS[.F]]], colons allowed) as seconds of the day."""
-    match = re.fullmatch(r"(\d{2})(?::?(\d{2})(?::?(\d{2})(\.\d*)?)?)?", str(value or "").strip())
+    """DICOM TM (HH[MM[SS[.F]]], colons allowed) as seconds of the day.
+
+    An offset from UTC, which no TM has by the standard, is left: times of day are local ones.
+    """
+    match = re.fullmatch(r"(\d{2})(?::?(\d{2})(?::?(\d{2})(\.\d*)?)?)?(?:[+-]\d{4})?", str(value or "").strip())
     if not match:
         return None
     hours, minutes, seconds, fraction = match.groups()
@@ -56,7 +59,7 @@ def day_number(value: Any) -> int | None:
 
 
 def date_time(value: Any, name: str, local_offset: str | None) -> Moment | None:
-    """DICOM DT as a moment in the file's own time zone (an offset is honoured where the file names its own)."""
+    """DICOM DT as a moment in the time zone `local_offset` (+HHMM); as it is written where either names no offset."""
     match = re.fullmatch(r"(\d{8})(\d{2,6}(?:\.\d*)?)([+-]\d{4})?", str(value or "").strip())
     if not match:
         return None
@@ -67,6 +70,18 @@ def date_time(value: Any, name: str, local_offset: str | None) -> Moment | None:
     if match[3] and local_offset and re.fullmatch(r"[+-]\d{4}", local_offset):
         return moment.later_by(_offset_s(local_offset) - _offset_s(match[3]))
     return moment
+
+
+def utc_offset(value: Any) -> str | None:
+    """The offset from UTC (+HHMM or -HHMM) at the end of a DICOM DT, or all of the text; None where there is none."""
+    match = re.fullmatch(r"(?:\d{10,14}(?:\.\d*)?)?([+-]\d{4})", str(value or "").strip())
+    return match[1] if match else None
+
+
+def offset_between(utc: Moment, local: Moment) -> str:
+    """The offset from UTC, to the quarter of an hour, at which a moment in UTC has a local time of day."""
+    quarters = round(gap_s(Moment(None, utc.second), Moment(None, local.second)) / 900)
+    return f"{'-' if quarters < 0 else '+'}{abs(quarters) // 4:02d}{abs(quarters) % 4 * 15:02d}"
 
 
 def clock_time(value: Any, name: str) -> Moment | None:

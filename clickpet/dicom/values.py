@@ -1,4 +1,8 @@
-"""Single values out of DICOM headers, whatever the exporter made of them: None where they are missing or unreadable."""
+"""Single values out of DICOM headers, whatever the exporter made of them: None where they are missing or unreadable.
+
+pydicom decodes values late, when they are asked for, and its warnings about odd values repeat the value, which may be a
+name in the wrong place. Every access here is therefore made with its validation turned off; values are judged here.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +11,7 @@ from typing import Any
 
 import numpy as np
 import pydicom
-
-# pydicom's warnings about odd values repeat the value, which may be a name in the wrong place: values are judged here
-pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+from pydicom.config import disable_value_validation
 
 
 def plain(value: Any) -> Any:
@@ -45,18 +47,49 @@ def number_of(value: Any) -> float | None:
         return None
 
 
+def shown_number(value: Any) -> str:
+    """A value that is no number, as messages may show it: digits and signs only, so that no name slips through."""
+    text = str(joined(value) or "").strip()
+    return text if re.fullmatch(r"(?=.*\d)[\d.,' +\-eE]{1,24}", text) else ""
+
+
 def header_value(header: pydicom.Dataset, keyword: str) -> Any:
     """What an attribute holds."""
     try:
-        return header.get(keyword)
+        with disable_value_validation():
+            return header.get(keyword)
     except Exception:  # pydicom decodes late and raises whatever a damaged element makes it
         return None
 
 
+def stored_text(header: pydicom.Dataset, tag: Any) -> str | None:
+    """The stored characters of an attribute that cannot be decoded by its VR; None where there are none."""
+    try:
+        stored = header.get_item(tag)
+    except Exception:  # pydicom raises whatever a damaged element makes it
+        return None
+    value = getattr(stored, "value", None)
+    return plain(value) if isinstance(value, bytes) and len(value) <= 64 else None
+
+
+def header_numbers(header: pydicom.Dataset, keyword: str) -> np.ndarray:
+    """A long list of decimal strings (n,), empty where it is missing; raises ValueError for text that is no number.
+
+    Read from the stored bytes: pydicom makes an object of every number, which takes seconds for a structure set.
+    """
+    if keyword not in header:
+        return np.empty(0)
+    stored = header.get_item(keyword).value
+    if isinstance(stored, bytes):
+        text = stored.decode("ascii").strip("\0 ")
+        return np.array(text.split("\\"), float) if text else np.empty(0)
+    return np.array([float(part) for part in header_value(header, keyword) or []])
+
+
 def header_text(header: pydicom.Dataset, keyword: str) -> str:
-    """An attribute as text; "" where it is missing."""
+    """An attribute as text, several values set off by backslashes as they are stored; "" where it is missing."""
     value = header_value(header, keyword)
-    return "" if value is None else str(value).strip()
+    return "" if value is None else str(joined(value)).strip()
 
 
 def header_values(header: pydicom.Dataset, keyword: str) -> list[Any]:

@@ -1,4 +1,4 @@
-"""How well prediction and truth agree: total volumes (Bland and Altman) and lesions by their size."""
+"""Agreement of prediction and truth: Bland-Altman limits of total volumes, and sensitivity by lesion volume."""
 
 from __future__ import annotations
 

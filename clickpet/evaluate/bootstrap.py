@@ -1,4 +1,4 @@
-"""Confidence intervals by bootstrap over patients: studies of one patient are not independent."""
+"""Bootstrap confidence intervals over patients, because studies of one patient are not independent."""
 
 from __future__ import annotations
 

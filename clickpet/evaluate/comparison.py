@@ -1,4 +1,4 @@
-"""Two or more runs on the same studies: paired differences per study, with intervals over patients."""
+"""Comparison of runs on the same studies: paired differences with bootstrap intervals over patients."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import pandas as pd
 from clickpet.errors import InputError
 from clickpet.evaluate.bootstrap import bootstrap_mean
 from clickpet.evaluate.interactive import interactive_areas
+from clickpet.evaluate.latex import latex_table
 from clickpet.evaluate.ranking import compare_methods
-from clickpet.evaluate.run_results import read_table
-from clickpet.evaluate.summary import latex_table
+from clickpet.evaluate.tables import read_table
 
 #: Metrics with their names, and whether more is better.
 METRICS = {
@@ -36,7 +36,7 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Run:
-    """Scores of one run. name : what it is called;  scores : of `scores.tsv`;  interactive : of `interactive.tsv`."""
+    """Scores of one run.  name : what it is called;  scores : of `scores.tsv`;  interactive : of `interactive.tsv`."""
 
     name: str
     scores: pd.DataFrame

@@ -1,4 +1,4 @@
-"""Scores over the clicks: areas under the curves, and tables of them. Official definition of autoPET IV, task 1.
+"""Scores over the number of clicks: tables and areas under the curves. Official definition of autoPET IV, task 1.
 
 Step k gives the first k tumour and the first k background clicks, k = 0 to 10. A score is judged by
 its value at the last step and by the area under its values over the steps.
@@ -12,10 +12,12 @@ import numpy as np
 import pandas as pd
 
 from clickpet.errors import InputError
+from clickpet.evaluate.tables import LABELS as STUDY_LABELS
 
 #: Metrics of the official evaluation.
 METRICS = ("dice", "fpv_ml", "fnv_ml")
-LABELS = ("case", "slug", "tracer", "patient", "centre", "split", "fold")
+#: Columns that name a study.
+LABELS = tuple(name for name in STUDY_LABELS if name != "tracer_found")
 #: Columns of `interactive.tsv`.
 COLUMNS = (*LABELS, "clicks", *METRICS)
 

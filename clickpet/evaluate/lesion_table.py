@@ -1,4 +1,4 @@
-"""Lesions of a mask as a table that a clinician recognises: where, how large, how hot.
+"""Lesion table of a mask: position, volume, SUVmax, SUVmean, SUVpeak and TLG of each lesion.
 
 A lesion is an 18-connected component, as in the official evaluation.
 """
@@ -12,15 +12,15 @@ import numpy as np
 from clickpet.components import (
     CHUNK_VOXELS,
     LESION_CONNECTIVITY,
-    Runs,
+    RunLengthMask,
     component_max,
+    component_overlap,
     component_sum,
-    find_runs,
-    join_runs,
+    encode_mask,
+    iterate_voxels,
+    label_components,
     memory_axes,
-    sum_runs,
-    visit_voxels,
-    voxels_shared,
+    sum_by_component,
 )
 from clickpet.errors import InputError
 from clickpet.images import voxel_volume_ml
@@ -72,42 +72,42 @@ def measure_lesions(
             raise InputError(
                 f"mask {mask.shape} and {name} {array.shape} differ in shape", mend="bring both to one grid"
             )
-    runs = find_runs(mask, memory_axes(suv))
-    component, count = join_runs(runs, LESION_CONNECTIVITY)
-    voxels = sum_runs(runs.length, component, count)
+    encoded = encode_mask(mask, memory_axes(suv))
+    component, count = label_components(encoded, LESION_CONNECTIVITY)
+    voxels = sum_by_component(encoded.length, component, count)
     # Components come numbered by their first voxel, and a stable sort keeps that for equal volumes.
     order = np.argsort(-voxels, kind="stable")
     rank = np.empty(count, np.int64)
     rank[order] = np.arange(count)
     component, voxels = rank[component], voxels[order]
     voxel_ml = voxel_volume_ml(affine)
-    centroid_vox = _centroids(runs, component, count) / np.maximum(voxels, 1)[:, None]
+    centroid_vox = _centroids(encoded, component, count) / np.maximum(voxels, 1)[:, None]
     centroid_mm = centroid_vox @ affine[:3, :3].T + affine[:3, 3]
-    mean = component_sum(runs, component, count, suv) / np.maximum(voxels, 1)
+    mean = component_sum(encoded, component, count, suv) / np.maximum(voxels, 1)
     columns = {
         "lesion": np.arange(1, count + 1),
         **{f"{axis}_vox": centroid_vox[:, place] for place, axis in enumerate("xyz")},
         **{f"{axis}_mm": centroid_mm[:, place] for place, axis in enumerate("xyz")},
         "voxels": voxels,
         "volume_ml": voxels * voxel_ml,
-        "suv_max": component_max(runs, component, count, suv),
+        "suv_max": component_max(encoded, component, count, suv),
         "suv_mean": mean,
-        "suv_peak": _peaks(runs, component, count, suv, affine),
+        "suv_peak": _peaks(encoded, component, count, suv, affine),
         "tlg": mean * voxels * voxel_ml,
     }
     import pandas as pd  # here: post-processing and the interactive scores import this module without a table
 
     types = dict(COLUMNS)
     if disagreement is not None:
-        columns["disagreement"] = component_sum(runs, component, count, disagreement) / np.maximum(voxels, 1)
+        columns["disagreement"] = component_sum(encoded, component, count, disagreement) / np.maximum(voxels, 1)
         types |= DISAGREEMENT_COLUMNS
     if truth is not None:
-        overlap = sum_runs(voxels_shared(runs, find_runs(truth, runs.axes)), component, count)
+        overlap = component_overlap(encoded, component, count, encode_mask(truth, encoded.axes))
         columns["truth_overlap_ml"] = overlap * voxel_ml
         columns["status"] = np.where(overlap > 0, "true positive", "false positive").astype(object)
         types |= TRUTH_COLUMNS
     if predicted is not None:
-        overlap = sum_runs(voxels_shared(runs, find_runs(predicted, runs.axes)), component, count)
+        overlap = component_overlap(encoded, component, count, encode_mask(predicted, encoded.axes))
         columns["predicted_overlap_ml"] = overlap * voxel_ml
         columns["found"] = overlap > 0
         types |= PREDICTED_COLUMNS
@@ -150,13 +150,17 @@ def measure_study(table: pd.DataFrame) -> dict[str, float | int]:
     }
 
 
-def _centroids(runs: Runs, component: np.ndarray, count: int) -> np.ndarray:
+def _centroids(encoded: RunLengthMask, component: np.ndarray, count: int) -> np.ndarray:
     """Sums of the voxel indices of each component; float64 (count, 3)."""
     sums = np.zeros((count, 3))
-    slow, middle, fast = np.unravel_index(runs.start, runs.line_shape())
-    places = (slow * runs.length, middle * runs.length, fast * runs.length + runs.length * (runs.length - 1) // 2)
-    for axis, place in zip(runs.axes, places, strict=True):
-        sums[:, axis] = sum_runs(place, component, count)
+    slow, middle, fast = np.unravel_index(encoded.start, encoded.line_shape())
+    places = (
+        slow * encoded.length,
+        middle * encoded.length,
+        fast * encoded.length + encoded.length * (encoded.length - 1) // 2,
+    )
+    for axis, place in zip(encoded.axes, places, strict=True):
+        sums[:, axis] = sum_by_component(place, component, count)
     return sums
 
 
@@ -168,11 +172,13 @@ def sphere_offsets(affine: np.ndarray, radius_mm: float = PEAK_RADIUS_MM) -> np.
     return grid[np.linalg.norm(grid @ affine[:3, :3].T, axis=1) <= radius_mm]
 
 
-def _peaks(runs: Runs, component: np.ndarray, count: int, suv: np.ndarray, affine: np.ndarray) -> np.ndarray:
+def _peaks(
+    encoded: RunLengthMask, component: np.ndarray, count: int, suv: np.ndarray, affine: np.ndarray
+) -> np.ndarray:
     """SUVpeak of each component; float64 (count,)."""
     offsets = sphere_offsets(affine)
     peaks = np.full(count, -np.inf)
-    for part, offset, index in visit_voxels(runs):
+    for part, offset, index in iterate_voxels(encoded):
         mean = np.empty(index[0].size)
         for low in range(0, mean.size, CHUNK_VOXELS // 8):
             block = slice(low, low + CHUNK_VOXELS // 8)

@@ -1,4 +1,4 @@
-"""Rank methods as the autoPET IV challenge does, from their tables of scores."""
+"""Ranking of methods by the rule of the autoPET IV challenge."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 
 from clickpet.errors import InputError
 from clickpet.evaluate.interactive import METRICS, interactive_areas
-from clickpet.evaluate.run_results import read_table
+from clickpet.evaluate.tables import read_table
 
 #: Weight of each metric in the rank, and whether more of it is better. Dice, FPV and FNV are those at the last step.
 WEIGHTS = {

@@ -1,7 +1,7 @@
-"""A lesion mask against the truth, by the official definitions of autoPET III and IV. Paper, section 3.
+"""Scores of a lesion mask against the truth: Dice, FPV, FNV and lesion detection. Paper, section 3.
 
-Components are 18-connected. FPV is the volume of the predicted components that touch no true voxel,
-FNV that of the true components that touch no predicted voxel.
+By the official definitions of autoPET III and IV. Components are 18-connected. FPV is the volume of the predicted
+components that touch no true voxel, FNV that of the true components that touch no predicted voxel.
 """
 
 from __future__ import annotations
@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clickpet.components import LESION_CONNECTIVITY, find_runs, join_runs, memory_axes, sum_runs, voxels_shared
+from clickpet.components import (
+    LESION_CONNECTIVITY,
+    component_overlap,
+    encode_mask,
+    label_components,
+    memory_axes,
+    sum_by_component,
+)
 from clickpet.errors import InputError
 from clickpet.evaluate.lesion_table import measure_lesions, measure_study
 from clickpet.images import Image, grid_text, same_grid, voxel_volume_ml
@@ -19,20 +26,15 @@ from clickpet.images import Image, grid_text, same_grid, voxel_volume_ml
 if TYPE_CHECKING:
     import pandas as pd
 
-#: What `score_masks` returns, in this order.
-SCORES = (
-    "dice", "fpv_ml", "fnv_ml", "truth_lesions", "predicted_lesions", "found_lesions", "false_lesions", "sensitivity",
-    "precision", "f1", "truth_volume_ml", "prediction_volume_ml",
-)  # fmt: skip
 _NAN = float("nan")
 
 
-def score_masks(predicted: np.ndarray, truth: np.ndarray, *, voxel_volume_ml: float) -> dict[str, float | int]:
+def score_masks(predicted: np.ndarray, truth: np.ndarray, affine: np.ndarray) -> dict[str, float | int]:
     """Dice, FPV, FNV and lesion-wise detection of one study.
 
-    predicted, truth : (x, y, z), bool or any number, non-zero is lesion;  voxel_volume_ml : ml.
+    predicted, truth : (x, y, z), bool or any number, non-zero is lesion;  affine : (4, 4), voxel to RAS mm.
 
-    Returns, in the order of SCORES:
+    Returns, in this order:
 
     dice                  2 |P and T| / (|P| + |T|) over voxels
     fpv_ml, fnv_ml        official false positive and false negative volume
@@ -52,24 +54,25 @@ def score_masks(predicted: np.ndarray, truth: np.ndarray, *, voxel_volume_ml: fl
         raise InputError(
             f"prediction {predicted.shape} and truth {truth.shape} differ in shape", mend="bring both to one grid"
         )
-    predicted_runs = find_runs(predicted, memory_axes(predicted))
-    true_runs = find_runs(truth, predicted_runs.axes)
-    predicted_part, predicted_lesions = join_runs(predicted_runs, LESION_CONNECTIVITY)
-    true_part, truth_lesions = join_runs(true_runs, LESION_CONNECTIVITY)
-    shared = voxels_shared(true_runs, predicted_runs)
-    found = sum_runs(shared, true_part, truth_lesions) > 0
-    right = sum_runs(voxels_shared(predicted_runs, true_runs), predicted_part, predicted_lesions) > 0
-    missed_vox = int(sum_runs(true_runs.length, true_part, truth_lesions)[~found].sum())
-    false_vox = int(sum_runs(predicted_runs.length, predicted_part, predicted_lesions)[~right].sum())
+    encoded_prediction = encode_mask(predicted, memory_axes(predicted))
+    encoded_truth = encode_mask(truth, encoded_prediction.axes)
+    predicted_part, predicted_lesions = label_components(encoded_prediction, LESION_CONNECTIVITY)
+    true_part, truth_lesions = label_components(encoded_truth, LESION_CONNECTIVITY)
+    shared = component_overlap(encoded_truth, true_part, truth_lesions, encoded_prediction)
+    found = shared > 0
+    right = component_overlap(encoded_prediction, predicted_part, predicted_lesions, encoded_truth) > 0
+    missed_vox = int(sum_by_component(encoded_truth.length, true_part, truth_lesions)[~found].sum())
+    false_vox = int(sum_by_component(encoded_prediction.length, predicted_part, predicted_lesions)[~right].sum())
     n_found, n_right = int(found.sum()), int(right.sum())
     none_true = truth_lesions == 0
+    volume_ml = voxel_volume_ml(affine)
     sensitivity = _NAN if none_true else n_found / truth_lesions
     precision = _NAN if predicted_lesions == 0 else n_right / predicted_lesions
-    voxels = predicted_runs.voxels + true_runs.voxels
+    voxels = encoded_prediction.voxels + encoded_truth.voxels
     return {
         "dice": _NAN if none_true else 2 * int(shared.sum()) / voxels,
-        "fpv_ml": false_vox * voxel_volume_ml,
-        "fnv_ml": _NAN if none_true else missed_vox * voxel_volume_ml,
+        "fpv_ml": false_vox * volume_ml,
+        "fnv_ml": _NAN if none_true else missed_vox * volume_ml,
         "truth_lesions": truth_lesions,
         "predicted_lesions": predicted_lesions,
         "found_lesions": n_found,
@@ -77,8 +80,8 @@ def score_masks(predicted: np.ndarray, truth: np.ndarray, *, voxel_volume_ml: fl
         "sensitivity": sensitivity,
         "precision": precision,
         "f1": _f1(sensitivity, precision),
-        "truth_volume_ml": true_runs.voxels * voxel_volume_ml,
-        "prediction_volume_ml": predicted_runs.voxels * voxel_volume_ml,
+        "truth_volume_ml": encoded_truth.voxels * volume_ml,
+        "prediction_volume_ml": encoded_prediction.voxels * volume_ml,
     }
 
 
@@ -101,7 +104,7 @@ def score_case(
     prediction_suv_max (g/ml, NaN without lesions);  `measure_lesions` of the truth with the column
     `found`. Raises InputError for shapes that differ.
     """
-    score = score_masks(predicted, truth, voxel_volume_ml=voxel_volume_ml(affine))
+    score = score_masks(predicted, truth, affine)
     lesions = measure_lesions(truth, suv, affine, predicted=predicted)
     true_study = measure_study(lesions)
     predicted_study = measure_study(measure_lesions(predicted, suv, affine))

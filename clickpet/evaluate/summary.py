@@ -1,10 +1,9 @@
-"""Tables over studies: scores as rows, means with confidence intervals by group, TSV and LaTeX text."""
+"""Summary tables: scores of studies as rows, and their means with confidence intervals by group."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,21 +12,10 @@ from clickpet.errors import InputError
 from clickpet.evaluate.bootstrap import bootstrap_mean
 from clickpet.evaluate.interactive import METRICS as CURVE_METRICS
 from clickpet.evaluate.interactive import interactive_areas
-from clickpet.files import write_text
+from clickpet.evaluate.tables import LABELS
 
 #: Metrics of `summary.tsv`.
 METRICS = ("dice", "fpv_ml", "fnv_ml", "sensitivity", "precision", "f1")
-_TEXT = ("case", "slug", "tracer", "tracer_found", "patient", "centre", "split", "fold")
-_LATEX_NAMES = {
-    "dice": "Dice", "fpv_ml": "FPV (ml)", "fnv_ml": "FNV (ml)", "sensitivity": "Sensitivity", "precision": "Precision",
-    "f1": "F1", "fdg": "FDG", "psma": "PSMA", "auc_dice": "AUC-Dice", "auc_fpv_ml": "AUC-FPV", "auc_fnv_ml": "AUC-FNV",
-}  # fmt: skip
-_LATEX_ESCAPES = str.maketrans(
-    {
-        "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
-        "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-    }
-)  # fmt: skip
 
 
 def score_table(scores: Iterable[Mapping]) -> pd.DataFrame:
@@ -39,9 +27,9 @@ def score_table(scores: Iterable[Mapping]) -> pd.DataFrame:
     for one, other in pairwise(records):
         if one["slug"] == other["slug"]:
             raise InputError("is scored twice", where=one["slug"], mend="give each score once")
-    table = pd.DataFrame(records, columns=None if records else [*_TEXT, *METRICS])
+    table = pd.DataFrame(records, columns=None if records else [*LABELS, *METRICS])
     for name in table.columns:
-        table[name] = table[name].fillna("").astype(str) if name in _TEXT else pd.to_numeric(table[name])
+        table[name] = table[name].fillna("").astype(str) if name in LABELS else pd.to_numeric(table[name])
     return table
 
 
@@ -115,77 +103,3 @@ def _groups(table: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
         named = table[np.logical_and.reduce([table[name].fillna("").astype(str) != "" for name in names])]
         for level, members in named.groupby(list(names), sort=True):
             yield " x ".join(names), " ".join(map(str, level)), members
-
-
-def write_table(path: str | Path, table: pd.DataFrame) -> None:
-    """Write `table` as comma-separated (.csv) or tab-separated (any other suffix) text, whole or not at all.
-
-    Six significant digits; NaN is "nan", empty text is empty. Tab-separated fields are not quoted: tabs and
-    line ends in names become spaces.
-    """
-    if Path(path).suffix == ".csv":
-        text = table.to_csv(index=False, float_format="%.6g", na_rep="nan", lineterminator="\n")
-    else:
-        lines = ["\t".join(table.columns)]
-        columns = [_field_texts(table[name]) for name in table.columns]
-        lines += ["\t".join(row) for row in zip(*columns, strict=True)]
-        text = "\n".join(lines) + "\n"
-    write_text(path, text)
-
-
-def _field_texts(column: pd.Series) -> list[str]:
-    if pd.api.types.is_float_dtype(column):
-        return [f"{value:.6g}" for value in column]
-    return [" ".join(str(value).split("\t")).replace("\n", " ").replace("\r", " ") for value in column]
-
-
-def latex_table(summary: pd.DataFrame, *, digits: int = 2) -> str:
-    """A summary as a LaTeX table (package booktabs): a line per group, means with their intervals in brackets.
-
-    Columns X_mean, X_low, X_high become one; others stay as they are. Groups are set apart by rules.
-    """
-    metrics = [name.removesuffix("_mean") for name in summary.columns if name.endswith("_mean")]
-    parts = {f"{metric}_{part}" for metric in metrics for part in ("mean", "low", "high")}
-    names = [name for name in summary.columns if name not in parts]
-    heads = [_latex(name.capitalize()) for name in names] + [_latex(_LATEX_NAMES.get(name, name)) for name in metrics]
-    lines = [
-        r"\begin{tabular}{"
-        + "".join("r" if _is_number(summary[name]) else "l" for name in names)
-        + "r" * len(metrics)
-        + "}",
-        r"\toprule",
-        " & ".join(heads) + r" \\",
-        r"\midrule",
-    ]
-    group = None
-    for row in summary.to_dict("records"):
-        if group is not None and row.get("group") != group:
-            lines.append(r"\midrule")
-        group = row.get("group")
-        cells = [_latex(_plain(row[name])) for name in names]
-        cells += [
-            _interval(*(row[f"{metric}_{part}"] for part in ("mean", "low", "high")), digits) for metric in metrics
-        ]
-        lines.append(" & ".join(cells) + r" \\")
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
-
-
-def _is_number(column: pd.Series) -> bool:
-    return pd.api.types.is_numeric_dtype(column)
-
-
-def _plain(value: object) -> str:
-    if isinstance(value, float):
-        return "--" if np.isnan(value) else f"{value:g}"
-    return " ".join(_LATEX_NAMES.get(word, word) for word in str(value).split(" "))
-
-
-def _latex(text: str) -> str:
-    return text.translate(_LATEX_ESCAPES)
-
-
-def _interval(mean: float, low: float, high: float, digits: int) -> str:
-    if np.isnan(mean):
-        return "--"
-    text = f"{mean:.{digits}f}"
-    return text if np.isnan(low) else f"{text} [{low:.{digits}f}, {high:.{digits}f}]"

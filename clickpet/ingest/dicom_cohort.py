@@ -6,7 +6,6 @@ folder names in memory, to warn where the user's folders themselves say them.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections import Counter
@@ -17,16 +16,13 @@ from pathlib import Path
 import pydicom
 
 from clickpet.cohort import SPLITS, TRACERS
+from clickpet.dicom.catalogue import Series, common_folder, find_studies
+from clickpet.dicom.files import read_header
 from clickpet.dicom.masks import list_regions
-from clickpet.dicom.series import (
-    RTSTRUCT_STORAGE,
-    SEG_STORAGE,
-    Series,
-    check_headers,
-    choose_pet_ct,
-    common_folder,
-    find_studies,
-)
+from clickpet.dicom.selection import choose_pet_ct
+from clickpet.dicom.series import check_headers
+from clickpet.dicom.sop_classes import MASK_STORAGE
+from clickpet.dicom.values import header_text, header_value
 from clickpet.errors import InputError
 from clickpet.ingest.cohort_builder import (
     Cohort,
@@ -37,8 +33,6 @@ from clickpet.ingest.cohort_builder import (
     tracer_in,
 )
 
-_NO_PATIENT = hashlib.sha256(b"").hexdigest()[:16]
-_MASKS = (*SEG_STORAGE, RTSTRUCT_STORAGE)
 #: What radiopharmaceuticals are called, as words of the header's text.
 _TRACER_WORDS = {"fdg": ("fdg", "fluorodeoxyglucose", "deoxyglucose"), "psma": ("psma", "dcfpyl", "piflufolastat")}
 
@@ -83,17 +77,18 @@ def build_from_dicom(
         raise InputError("holds no DICOM file", where=folder, mend="give the folder above the studies")
     every = [series for study in studies for series in study]
     owners = Counter(os.path.dirname(file) for series in every for file in series.files)
-    masks = [Mask(file, series, referenced_series(file)) for series in every if series.sop_class in _MASKS
+    masks = [Mask(file, series, referenced_series(file)) for series in every if series.sop_class in MASK_STORAGE
              for file in series.files]  # fmt: skip
     spare = {mask.file for mask in masks}
     cohort, first_case, names, shown, several = Cohort(), {}, Counter(), [], []
+    warned: dict[str, list[str]] = {}
     for study in studies:
         name = _name(study, folder)
         try:
             pet, ct, reasons = choose_pet_ct(study)
-            check_headers(pet, ct)
+            odd = check_headers(pet, ct)
         except InputError as error:
-            if any(series.sop_class not in _MASKS for series in study):
+            if any(series.sop_class not in MASK_STORAGE for series in study):
                 cohort.left.append((name, str(error)))
             continue
         name = _name([pet, ct], folder)
@@ -114,7 +109,7 @@ def build_from_dicom(
             cohort.left.append((case, trouble))
             continue
         cohort.left += [(f"{case}, series", reason) for reason in _without_masks(reasons)]
-        known = pet.patient != _NO_PATIENT
+        known = bool(pet.patient)
         cohort.take(
             case,
             tracer=own_tracer,
@@ -126,6 +121,8 @@ def build_from_dicom(
             label=mask.file if mask and own_split != "predict" else None,
             clicks=click_files.get(case),
         )
+        for text in odd:
+            warned.setdefault(_without_numbers(text), []).append(f"{case}: {text}")
         if _names_a_person(case, pet):
             shown.append(case)
         if len(regions) > 1 and own_split != "predict":
@@ -135,6 +132,9 @@ def build_from_dicom(
             f"{len(shown)} case names hold the patient name or identifier of the DICOM, by the names of your folders; "
             "rename these folders if they are not pseudonyms"
         )
+    for texts in warned.values():
+        more = f" (and {len(texts) - 1} more like it)" if len(texts) > 1 else ""
+        cohort.notes.append(f"{texts[0]}{more}")
     note_spare_files(cohort, "clicks", click_files)
     if spare:
         cohort.notes.append(
@@ -157,7 +157,7 @@ def _name(series: Sequence[Series], folder: Path) -> str:
 def _column(series: Series, owners: Counter) -> Path:
     """The series' folder if all files in it belong to the series, else its first file."""
     alone = len(series.files) == owners[os.path.dirname(series.files[0])]
-    return series.folder if alone and series.sop_class not in _MASKS else series.path
+    return series.folder if alone and series.sop_class not in MASK_STORAGE else series.path
 
 
 def masks_of(masks: Sequence[Mask], pet: Series, ct: Series) -> list[Mask]:
@@ -170,7 +170,7 @@ def masks_of(masks: Sequence[Mask], pet: Series, ct: Series) -> list[Mask]:
 
 
 def _series_uid(series: Series) -> str:
-    return str(series.headers[0].SeriesInstanceUID)
+    return header_text(series.headers[0], "SeriesInstanceUID")
 
 
 def _one_mask(fitting: Sequence[Mask]) -> tuple[Mask | None, list[str], str]:
@@ -193,8 +193,8 @@ def referenced_series(file: str | Path) -> set[str]:
     """SeriesInstanceUIDs that a DICOM SEG or RTSTRUCT file refers to; none for a damaged file."""
     tags = ["ReferencedSeriesSequence", "ReferencedFrameOfReferenceSequence"]
     try:
-        header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=tags)
-        return {str(item.SeriesInstanceUID) for item in _items(header) if "SeriesInstanceUID" in item}
+        header = read_header(file, tags)
+        return {uid for item in _items(header) if (uid := header_text(item, "SeriesInstanceUID"))}
     except Exception:  # pydicom raises whatever a damaged file makes it
         return set()
 
@@ -206,7 +206,7 @@ def _items(dataset: pydicom.Dataset) -> Iterator[pydicom.Dataset]:
         "RTReferencedStudySequence",
         "RTReferencedSeriesSequence",
     ):
-        for item in dataset.get(keyword) or ():
+        for item in header_value(dataset, keyword) or ():
             yield item
             yield from _items(item)
 
@@ -214,9 +214,10 @@ def _items(dataset: pydicom.Dataset) -> Iterator[pydicom.Dataset]:
 def _tracer_of(pet: Series) -> str:
     """The tracer that the PET's radiopharmaceutical or description says, else empty."""
     texts = [pet.description]
-    for item in pet.headers[0].get("RadiopharmaceuticalInformationSequence") or ():
-        texts.append(str(item.get("Radiopharmaceutical", "")))
-        texts += [str(code.get("CodeMeaning", "")) for code in item.get("RadiopharmaceuticalCodeSequence") or ()]
+    for item in header_value(pet.headers[0], "RadiopharmaceuticalInformationSequence") or ():
+        texts.append(header_text(item, "Radiopharmaceutical"))
+        codes = header_value(item, "RadiopharmaceuticalCodeSequence") or ()
+        texts += [header_text(code, "CodeMeaning") for code in codes]
     text = " ".join(texts).lower()
     found = [tracer for tracer, words in _TRACER_WORDS.items() if any(word in text for word in words)]
     return found[0] if len(found) == 1 else ""
@@ -226,8 +227,12 @@ def _without_masks(reasons: Sequence[str]) -> list[str]:
     return [reason for reason in reasons if not reason.startswith(("RTSTRUCT", "SEG"))]
 
 
+def _without_numbers(text: str) -> str:
+    return re.sub(r"\d[\d.]*", "#", text)
+
+
 def _names_a_person(case: str, pet: Series) -> bool:
-    header = pydicom.dcmread(pet.path, stop_before_pixels=True, specific_tags=["PatientName", "PatientID"])
-    texts = (str(header.get("PatientName", "")), str(header.get("PatientID", "")))
+    header = read_header(pet.path, ["PatientName", "PatientID"], marked=False)
+    texts = (str(header_value(header, "PatientName") or ""), header_text(header, "PatientID"))
     words = {word for text in texts for word in [text, *re.split(r"[\^=\s,]+", text)] if len(word) > 2}
     return any(word.lower() in case.lower() for word in words)

@@ -3,48 +3,71 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cc3d
 import numpy as np
 
 from clickpet.errors import InputError
-from clickpet.images import Image, grid_text, read_image, resample, same_grid, turned_like, voxel_volume_ml
+from clickpet.geometry import Turn, grid_text, grid_texts, refuse_skewed, same_grid, voxel_volume_ml
+from clickpet.images import Image, read_image, resample, turned_like
 
 #: What lies outside the CT's field of view is air.
 OUTSIDE_HU = -1024.0
+#: Air is below, tissue above.
+BODY_HU = -500.0
+#: A slice is asked in so many places along each axis whether it lies in the CT.
+COVERAGE_POINTS = 17
 #: Files that hold a volume each; anything else is looked at for DICOM.
 VOLUME_SUFFIXES = (".nii", ".nii.gz", ".mha", ".mhd", ".nrrd")
-#: An SUV above this everywhere in a study is not an SUV; below it nothing is (HU mixed up, counts, Bq/ml).
+#: The highest SUV of a study: above is no SUV, and below (HU mixed up, counts, Bq/ml).
 SUV_MAX_RANGE = (0.1, 5000.0)
+#: An SUV of this much is seen in a few ml (bladder, kidneys); where it is in a larger part of the voxels, it is Bq/ml.
+HOT_SUV, MOST_HOT = 50.0, 0.02
+#: A CT that covers less of the PET's slices does not belong to it, or is another part of the body.
+LEAST_COVERED = 0.5
+#: Where it covers less than this part of them, that is told.
+FULLY_COVERED = 0.95
+#: Values of a label this near to 0 and 1 are meant to be 0 and 1: rounding of a slope, or of an interpolation.
+NEAR_LABEL = 1e-3
 
 
 def load_pet(path: str | Path, *, timing: str = "series") -> tuple[Image, dict]:
     """PET as SUV (body weight, g/ml, float32) from a volume that holds SUV or from a DICOM folder.
 
-    timing : how decay is counted, DICOM only.  Returns the image and the audit record of the SUV.
+    timing : how decay is counted, DICOM only.  Returns the image and the audit record of the SUV, whose "warnings" say
+    what was odd and dealt with. Raises InputError for values that are no SUV and axes that are not at right angles.
     """
     if holds_dicom(path):
         from clickpet.dicom.series import load_suv
 
         image, audit = load_suv(path, timing=timing)
         audit = {"source": "DICOM", **audit}
+        refuse_skewed(image.shape, image.affine, where=path)
     else:
         image = read_image(path, np.float32)
         audit = {"source": "file", "rule": "taken as SUV (body weight) as it is"}
+    audit["warnings"] = [*audit.get("warnings", ()), *image.notes]
     _check_finite(image.array, path)
-    highest = float(image.array.max())
-    if not SUV_MAX_RANGE[0] <= highest <= SUV_MAX_RANGE[1] or image.array.min() < -SUV_MAX_RANGE[0] * 100:
+    lowest, highest = float(image.array.min()), float(image.array.max())
+    hot = np.count_nonzero(image.array > HOT_SUV) / image.array.size if highest > HOT_SUV else 0.0
+    if not SUV_MAX_RANGE[0] <= highest <= SUV_MAX_RANGE[1] or lowest < -SUV_MAX_RANGE[0] * 100 or hot > MOST_HOT:
+        part = f", {hot:.0%} of the voxels above {HOT_SUV:g}" if hot > MOST_HOT else ""
         raise InputError(
-            f"values from {image.array.min():.4g} to {highest:.4g} are no SUV in g/ml",
+            f"values from {lowest:.4g} to {highest:.4g}{part} are no SUV in g/ml",
             where=path,
-            mend="give the PET as SUV (or as DICOM), and check that ct and pet are not swapped",
+            mend="give the PET as SUV (Bq/ml x weight in g / decayed dose in Bq) or as DICOM, and check that ct and "
+            "pet are not swapped",
         )
     return image, audit
 
 
 def read_ct(path: str | Path) -> Image:
-    """CT in HU (float32) on its own grid, from a volume or from DICOM."""
+    """CT in HU (float32) on its own grid, from a volume or from DICOM; below OUTSIDE_HU nothing is left.
+
+    `notes` say what was odd. Raises InputError for values that are no HU.
+    """
     if holds_dicom(path):
         from clickpet.dicom.series import load_ct as load_series
 
@@ -52,36 +75,86 @@ def read_ct(path: str | Path) -> Image:
     else:
         image = read_image(path, np.float32)
     _check_finite(image.array, path)
-    if image.array.min() > -100:
+    lowest = float(image.array.min())
+    if lowest > -100:
         raise InputError(
-            f"values from {image.array.min():.4g} to {image.array.max():.4g} hold no air, so they are no HU",
+            f"values from {lowest:.4g} to {image.array.max():.4g} hold no air, so they are no HU",
             where=path,
             mend="give the CT in HU, and check that ct and pet are not swapped",
         )
-    return image
+    notes = list(image.notes)
+    corner_hu = _corner_hu(image)
+    if corner_hu > BODY_HU:
+        notes.append(
+            f"the corners of the CT hold {corner_hu:.4g} HU where there should be air: padding, or a lost intercept?"
+        )
+    if lowest < OUTSIDE_HU:
+        notes.append(f"CT values down to {lowest:.4g} HU (padding) were taken as air ({OUTSIDE_HU:g} HU)")
+        array = np.maximum(image.array, np.float32(OUTSIDE_HU))
+    else:
+        array = image.array
+    return replace(image, array=array, notes=tuple(notes))
+
+
+def _corner_hu(image: Image) -> float:
+    """The HU that three of the four columns of voxels along the body's edges of a volume reach (their medians)."""
+    array = Turn.between(image.affine).array(image.array)
+    medians = sorted(float(np.median(array[x, y])) for x in (0, -1) for y in (0, -1))
+    return medians[1]
 
 
 def load_ct(path: str | Path, pet: Image) -> tuple[np.ndarray, dict]:
     """CT in HU (float32) on the PET's grid: linear, OUTSIDE_HU beyond its field of view.
 
-    Returns the array and a record of the CT's own grid.
+    Returns the array and a record of the CT's own grid, whose "warnings" say what was odd. Raises InputError for a CT
+    that meets less than half of the PET's slices.
     """
     image = read_ct(path)
-    record = {"grid": grid_text(image.shape, image.affine), "resampled": False}
+    record = {
+        "grid": grid_text(image.shape, image.affine),
+        "resampled": False,
+        "warnings": [*image.notes, *_belonging(pet, image, path)],
+    }
     if same_grid(image.shape, image.affine, pet.shape, pet.affine):
         return image.array, record
     record["resampled"] = True
-    ct = resample(image, pet.shape, pet.affine, order="linear", outside=OUTSIDE_HU)
-    if not (ct > OUTSIDE_HU).any():
-        raise InputError("does not overlap the PET", where=path, mend="give the CT of the same examination")
-    return ct, record
+    covered = _covered_slices(image, pet)
+    share = covered.mean()
+    if share < LEAST_COVERED:
+        met = f"meets {int(covered.sum())} of the {len(covered)} slices of the PET" if covered.any() else ""
+        raise InputError(met or "does not overlap the PET", where=path, mend="give the CT of the same examination")
+    if share < FULLY_COVERED:
+        record["warnings"].append(f"the CT covers {int(covered.sum())} of the {len(covered)} slices of the PET")
+    return resample(image, pet.shape, pet.affine, order="linear", outside=OUTSIDE_HU), record
+
+
+def _covered_slices(ct: Image, pet: Image) -> np.ndarray:
+    """For each slice of the PET across the body whether some of it is inside the CT's volume: bool (slices,)."""
+    turn = Turn.between(pet.affine)
+    shape = turn.array(np.broadcast_to(np.float32(0), pet.shape)).shape
+    to_ct = np.linalg.inv(ct.affine) @ turn.affine(pet.shape, pet.affine)
+    x, y = (np.linspace(0, length - 1, COVERAGE_POINTS) for length in shape[:2])
+    points = np.stack(np.meshgrid(x, y, np.arange(shape[2]), [1.0], indexing="ij")).reshape(4, -1)
+    voxels = (to_ct @ points)[:3]
+    inside = np.all((voxels > -0.5) & (voxels < np.array(ct.shape)[:, None] - 0.5), axis=0)
+    return inside.reshape(-1, shape[2]).any(axis=0)
+
+
+def _belonging(pet: Image, ct: Image, path: str | Path) -> list[str]:
+    """What the headers of PET and CT say against each other, where both are DICOM; InputError for two patients."""
+    if not (hasattr(pet, "frame_of_reference") and hasattr(ct, "frame_of_reference")):
+        return []
+    from clickpet.dicom.pairing import compare_volumes
+
+    return compare_volumes(pet, ct, path)
 
 
 def holds_dicom(path: str | Path) -> bool:
     """Whether an entry of the cohort table means DICOM (a folder, or a file that begins so), not a volume."""
-    if str(path).endswith(VOLUME_SUFFIXES):
+    path = Path(path)
+    if path.name.lower().endswith(VOLUME_SUFFIXES) and not path.is_dir():
         return False
-    from clickpet.dicom.series import is_dicom
+    from clickpet.dicom.files import is_dicom
 
     return is_dicom(path)
 
@@ -104,36 +177,63 @@ def load_label(
     regions : names of the regions of a SEG or RTSTRUCT that are lesions, with * as in file names (None: all);
     drawn_on : PET and CT of the study; a DICOM mask has to be in the frame of reference of one that is DICOM.
 
-    A volume on the PET's grid whose axes are stored in another order or direction is turned; no voxel moves.
-    Raises InputError for another grid or values other than 0 and 1.
+    A volume on the PET's grid whose axes are stored in another order or direction is turned; no voxel moves. Values
+    within NEAR_LABEL of 0 and 1 count as these. Raises InputError for another grid or other values.
     """
+    return read_label(path, pet, regions=regions, drawn_on=drawn_on)[0]
+
+
+def read_label(
+    path: str | Path,
+    pet: Image,
+    *,
+    regions: Sequence[str] | None = None,
+    drawn_on: Sequence[str | Path] = (),
+) -> tuple[np.ndarray, dict]:
+    """`load_label`, and a record of the file: its "source", and "warnings" of what was odd and dealt with."""
     if holds_dicom(path):
-        from clickpet.dicom.masks import load_mask
+        from clickpet.dicom.masks import read_mask
 
         frames = [_frame_of_reference(source) for source in drawn_on if holds_dicom(source)]
-        return load_mask(path, pet, roi=regions, frames_of_reference=frames)
+        return read_mask(path, pet, roi=regions, frames_of_reference=frames)
     stored = read_image(path)
     image = turned_like(stored, pet.affine)
     if not same_grid(image.shape, image.affine, pet.shape, pet.affine):
-        own, wanted = grid_text(stored.shape, stored.affine), grid_text(pet.shape, pet.affine)
+        own, wanted = grid_texts(stored.shape, stored.affine, pet.shape, pet.affine)
         raise InputError(
             f"its grid ({own}) is not the PET's ({wanted})",
             where=path,
             mend="give the label on the PET's grid (nearest neighbour), and check that it belongs to this study",
         )
-    mask = image.array == 1
-    if not np.array_equal(mask, image.array):
-        values = np.unique(image.array[image.array != mask])[:5]
+    mask, notes = _as_mask(image.array, path)
+    return mask, {"source": "file", "warnings": [*image.notes, *notes]}
+
+
+def _as_mask(array: np.ndarray, path: str | Path) -> tuple[np.ndarray, list[str]]:
+    """A label as uint8, 0 and 1, and a note where its values were rounded; InputError where they are others."""
+    mask = array == 1
+    if np.array_equal(mask, array):
+        return mask.view(np.uint8), []
+    mask = np.abs(array - 1) <= NEAR_LABEL
+    wrong = ~(mask | (np.abs(array) <= NEAR_LABEL))
+    if wrong.any():
+        values = np.unique(array[wrong])[:5]
         raise InputError(
-            f"holds values other than 0 and 1: {', '.join(f'{value:g}' for value in values)}",
+            f"holds values other than 0 and 1: {', '.join(_shortest(value) for value in values)}",
             where=path,
             mend="give a binary lesion mask",
         )
-    return mask.view(np.uint8)
+    return mask.view(np.uint8), [f"values of the label within {NEAR_LABEL:g} of 0 and 1 were taken as 0 and 1"]
+
+
+def _shortest(value: np.generic) -> str:
+    """A number with six digits, with all of them where six would read 0 or 1."""
+    text = f"{value:g}"
+    return text if float(text) not in (0, 1) else f"{value:.17g}"
 
 
 def _frame_of_reference(source: str | Path) -> str:
-    from clickpet.dicom.series import find_series
+    from clickpet.dicom.catalogue import find_series
 
     return next((series.frame_of_reference for series in find_series(source) if series.frame_of_reference), "")
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from clickpet.digests import IMPORT
 from clickpet.errors import InputError
 from clickpet.files import replacing_folder, write_json
 from clickpet.models.settings import (
@@ -17,12 +18,12 @@ from clickpet.models.settings import (
     folds_there,
     in_order,
     read_record,
-    shown_by,
+    trained_with,
     write_settings,
 )
 
 #: What was imported, beside the model.
-REPORT = "import.json"
+REPORT = IMPORT
 _TRACER_FILES = (".pth", ".pt", ".ckpt")
 
 
@@ -105,7 +106,7 @@ def shown_as(name: str) -> dict:
         return RELEASED
     config = {} if name == "paper" else read_config(name)
     try:
-        return shown_by(resolve({"cohort": "none", **config}))
+        return trained_with(resolve({"cohort": "none", **config}))
     except ConfigError as error:
         raise InputError(" | ".join(str(error).splitlines()), where=name) from error
 
@@ -172,7 +173,7 @@ def _discriminator_files(source: Path) -> dict[str, Path]:
     if source.is_file():
         return {"0": source}
     found = sorted(source.glob(f"fold_*/{CHECKPOINTS[DISCRIMINATOR]}")) or sorted(
-        path for path in source.iterdir() if path.suffix in _TRACER_FILES
+        path for path in source.iterdir() if path.suffix in _TRACER_FILES and not path.name.startswith(".")
     )
     numbers = [re.search(r"fold[_-]?(\d+|all)", str(path.relative_to(source)), re.I) for path in found]
     names = [number[1] for number in numbers if number]

@@ -1,14 +1,14 @@
 """Weights from the internet, once and with checksums, for machines that may have none.
 
 What is fetched: TotalSegmentator's models for the organs, and the autoPET III winner's checkpoints that training
-starts from. A lock file beside the weights holds the SHA-256 of every archive and file: what was fetched once is
-what is accepted later.
+starts from. A lock file beside the weights (`clickpet.weights_lock`) holds the SHA-256 of every archive and file: what
+was fetched once is what is accepted later, and what networks are loaded from.
 """
 
 from __future__ import annotations
 
-import hashlib
 import shutil
+import stat
 import urllib.error
 import urllib.request
 import zipfile
@@ -17,12 +17,20 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from clickpet.errors import InputError
-from clickpet.files import read_json, write_json
+from clickpet.files import write_json
+from clickpet.weights_lock import LOCK, check_locked, file_digest, read_lock
 
-LOCK = "weights.lock.json"
 _CHUNK = 1 << 20
 _TIMEOUT_S = 60
+#: Where an address may begin, and where a server may send us on to.
 _SCHEMES = ("https://", "file://")
+_REDIRECTS = ("https://",)
+#: Bytes of a download whose size is not known.
+_MOST_BYTES = 20 * 10**9
+#: Limits of an archive: weights hardly compress, and a model is some tens of files.
+_MOST_GROWTH = 4
+_MOST_FILES = 2000
+_MOST_NAME = 400
 
 
 @dataclass(frozen=True)
@@ -76,7 +84,7 @@ def organ_archives(tasks: Sequence[str], *, fast: bool = False) -> list[Archive]
     return archives
 
 
-def fetch(archives: Iterable[Archive], folder: str | Path, *, say: Callable[[str], None] = print) -> None:
+def fetch(archives: Iterable[Archive], folder: str | Path, *, progress: Callable[[str], None] = print) -> None:
     """Download, check and unpack what is not in `folder` yet; what is there is checked against the lock file.
 
     A download that was cut off goes on where it stopped. An archive whose size or checksum is not the known one
@@ -92,13 +100,13 @@ def fetch(archives: Iterable[Archive], folder: str | Path, *, say: Callable[[str
         if (folder / archive.name).is_dir():
             if archive.name in lock:
                 check(folder, [archive.name])
-                say(f"{archive.name}: there already, checksums fit")
+                progress(f"{archive.name}: there already, checksums fit")
             else:
-                say(f"{archive.name}: there already, not fetched by this command: no checksums to compare with")
+                progress(f"{archive.name}: there already, not fetched by this command: no checksums to compare with")
             continue
-        say(f"{archive.name}: {archive.url}")
+        progress(f"{archive.name}: {archive.url}")
         part = folder / f".{archive.name}.zip.part"
-        _download(archive.url, part, archive.bytes, say)
+        _download(archive.url, part, archive.bytes, progress)
         try:
             digests = _checked_digests(archive, part, lock.get(archive.name, {}))
             files = _unpack(part, folder, archive.name)
@@ -112,7 +120,7 @@ def fetch(archives: Iterable[Archive], folder: str | Path, *, say: Callable[[str
         write_json(folder / LOCK, dict(sorted(lock.items())))
         part.unlink()
         how = "the known checksum" if archive.digests else "the size only" if archive.bytes else "nothing known before"
-        say(f"{archive.name}: unpacked, SHA-256 {digests['sha256']} recorded; compared with {how}")
+        progress(f"{archive.name}: unpacked, SHA-256 {digests['sha256']} recorded; compared with {how}")
 
 
 def check(folder: str | Path, names: Sequence[str] | None = None) -> list[str]:
@@ -127,33 +135,21 @@ def check(folder: str | Path, names: Sequence[str] | None = None) -> list[str]:
         raise InputError(f"has no {LOCK}", where=folder, mend="fetch the weights with `clickpet fetch-weights`")
     names = sorted(lock) if names is None else names
     for name in names:
-        if name not in lock:
+        if not check_locked(folder, name):
             raise InputError(f"does not know {name}", where=folder / LOCK, mend="run `clickpet fetch-weights`")
-        for file, expected in lock[name]["files"].items():
-            path = folder / file
-            mend = f"delete {folder / name} and fetch it again"
-            if not path.is_file():
-                raise InputError("is missing", where=path, mend=mend)
-            if _digests(path, ["sha256"])["sha256"] != expected:
-                raise InputError("has changed since it was fetched", where=path, mend=mend)
     return list(names)
 
 
-def read_lock(folder: Path) -> dict:
-    """The lock file of a weights folder; empty where there is none."""
-    path = folder / LOCK
-    if not path.is_file():
-        return {}
-    try:
-        lock = read_json(path)
-    except ValueError as error:
-        raise InputError(f"is not valid JSON ({error})", where=path, mend="restore or delete it") from error
-    if not isinstance(lock, dict) or not all(isinstance(entry, dict) and "files" in entry for entry in lock.values()):
-        raise InputError("is no lock file of weights", where=path, mend="restore or delete it")
-    return lock
+class _SafeRedirects(urllib.request.HTTPRedirectHandler):
+    """Follows a server that sends us on only to where nobody on the way can change what comes."""
+
+    def redirect_request(self, request, file, code, message, headers, address):
+        if not address.startswith(_REDIRECTS):
+            raise urllib.error.URLError(f"its server sends us on to {address[:100]}, which is not safe")
+        return super().redirect_request(request, file, code, message, headers, address)
 
 
-def _download(url: str, part: Path, size: int | None, say: Callable[[str], None]) -> None:
+def _download(url: str, part: Path, size: int | None, progress: Callable[[str], None]) -> None:
     if not url.startswith(_SCHEMES):
         raise InputError(f"{url} is not fetched", mend=f"give an address that begins with {' or '.join(_SCHEMES)}")
     part.parent.mkdir(parents=True, exist_ok=True)
@@ -164,16 +160,18 @@ def _download(url: str, part: Path, size: int | None, say: Callable[[str], None]
     if have:
         request.add_header("Range", f"bytes={have}-")
     try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:
+        with urllib.request.build_opener(_SafeRedirects).open(request, timeout=_TIMEOUT_S) as answer:
             goes_on = have > 0 and getattr(answer, "status", None) == 206
             with open(part, "ab" if goes_on else "wb") as file:
                 done, told = have if goes_on else 0, 0
                 while chunk := answer.read(_CHUNK):
                     file.write(chunk)
                     done += len(chunk)
+                    if done > (size or _MOST_BYTES):
+                        break  # not to fill the disk; whoever checks the size will refuse it
                     if size and done * 10 // size > told:
                         told = done * 10 // size
-                        say(f"  {done / 1e6:.0f} of {size / 1e6:.0f} MB")
+                        progress(f"  {done / 1e6:.0f} of {size / 1e6:.0f} MB")
         if size and done < size:
             raise OSError(f"cut off after {done} of {size} bytes")
     except (OSError, urllib.error.URLError) as error:
@@ -186,9 +184,10 @@ def _download(url: str, part: Path, size: int | None, say: Callable[[str], None]
 
 def _checked_digests(archive: Archive, part: Path, locked: dict) -> dict[str, str]:
     size = part.stat().st_size
-    if archive.bytes is not None and size != archive.bytes:
-        raise InputError(f"has {size} bytes, not {archive.bytes}", where=archive.url, mend="fetch it again")
-    found = _digests(part, ["sha256", *archive.digests])
+    if size > _MOST_BYTES or (archive.bytes is not None and size != archive.bytes):
+        expected = f"not {archive.bytes}" if archive.bytes else "too many"
+        raise InputError(f"has {size} bytes, {expected}", where=archive.url, mend="fetch it again")
+    found = {kind: file_digest(part, kind) for kind in ("sha256", *archive.digests)}
     for kind, expected in [*archive.digests.items(), *([("sha256", locked["sha256"])] if "sha256" in locked else [])]:
         if found[kind] != expected:
             raise InputError(
@@ -197,15 +196,6 @@ def _checked_digests(archive: Archive, part: Path, locked: dict) -> dict[str, st
                 mend="fetch it again; if it stays so, the archive was changed by its authors or on the way",
             )
     return found
-
-
-def _digests(path: Path, kinds: Iterable[str]) -> dict[str, str]:
-    hashes = {kind: hashlib.new(kind, usedforsecurity=kind != "md5") for kind in kinds}
-    with open(path, "rb") as file:
-        while chunk := file.read(_CHUNK):
-            for digest in hashes.values():
-                digest.update(chunk)
-    return {kind: digest.hexdigest() for kind, digest in hashes.items()}
 
 
 def _unpack(part: Path, folder: Path, name: str) -> dict[str, str]:
@@ -217,15 +207,14 @@ def _unpack(part: Path, folder: Path, name: str) -> dict[str, str]:
             members = [member for member in archive.infolist() if _is_wanted(member, name, part)]
             if not members:
                 raise InputError(f"holds no folder {name}", where=part.name, mend="fetch it again")
+            _check_sizes(members, part, folder)
             for member in members:
                 target = beside.joinpath(*PurePosixPath(member.filename).parts[1:])
                 target.parent.mkdir(parents=True, exist_ok=True)
-                with archive.open(member) as source, open(target, "wb") as file:
+                with archive.open(member) as source, open(target, "xb") as file:  # ends at the size that was checked
                     shutil.copyfileobj(source, file, _CHUNK)
         files = sorted(path for path in beside.rglob("*") if path.is_file())
-        digests = {
-            f"{name}/{path.relative_to(beside).as_posix()}": _digests(path, ["sha256"])["sha256"] for path in files
-        }
+        digests = {f"{name}/{path.relative_to(beside).as_posix()}": file_digest(path) for path in files}
         beside.rename(folder / name)
         return digests
     except (zipfile.BadZipFile, EOFError, NotImplementedError, OSError) as error:
@@ -238,4 +227,24 @@ def _is_wanted(member: zipfile.ZipInfo, name: str, part: Path) -> bool:
     path = PurePosixPath(member.filename)
     if path.is_absolute() or ".." in path.parts or "\\" in member.filename:
         raise InputError(f"would write outside its folder ({member.filename})", where=part.name, mend="do not use it")
+    if stat.S_ISLNK(member.external_attr >> 16):
+        raise InputError(f"holds a link ({member.filename})", where=part.name, mend="do not use it")
+    if len(member.filename) > _MOST_NAME or not member.filename.isprintable():
+        raise InputError(f"holds an odd name ({member.filename[:60]!a})", where=part.name, mend="do not use it")
     return not member.is_dir() and len(path.parts) > 1 and path.parts[0] == name
+
+
+def _check_sizes(members: Sequence[zipfile.ZipInfo], part: Path, folder: Path) -> None:
+    """Raise InputError for an archive that would fill the disk: too many files, too much in them, no room for it."""
+    total, most = sum(member.file_size for member in members), _MOST_GROWTH * part.stat().st_size + 10**8
+    if len(members) > _MOST_FILES or total > most:
+        raise InputError(
+            f"would unpack to {len(members)} files of {total / 1e6:.0f} MB", where=part.name, mend="do not use it"
+        )
+    free = shutil.disk_usage(folder).free
+    if total > free:
+        raise InputError(
+            f"has {free / 1e6:.0f} MB free, {part.name} unpacks to {total / 1e6:.0f} MB",
+            where=folder,
+            mend="free space there, or choose another folder",
+        )

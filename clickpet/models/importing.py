@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from clickpet.digests import weights_digest
 from clickpet.errors import InputError
 from clickpet.files import replacing, write_json
 from clickpet.nnunet.model_folder import (
@@ -26,7 +27,7 @@ from clickpet.nnunet.model_folder import (
 )
 from clickpet.nnunet.plans import dataset_json
 from clickpet.predict.network_grid import NetworkGrid, NetworkInput
-from clickpet.tracer.discriminator import TracerNet, save_discriminator
+from clickpet.tracer.network import TracerNet, save_discriminator
 from clickpet.train.pretrained import start_from
 
 PLAIN_NETWORK = "dynamic_network_architectures.architectures.unet.ResidualEncoderUNet"
@@ -62,7 +63,7 @@ def import_lesion_model(source: str | Path, target: str | Path, *, folds: Sequen
     fitted = {}
     for fold in folds:
         fitted[fold], keys = fit_weights(network, weights[fold], where=files[fold])
-        report["folds"][str(fold)] = {"file": files[fold].name, **keys}
+        report["folds"][str(fold)] = {"file": files[fold].name, "weights": weights_digest(fitted[fold]), **keys}
     write_json(target / "plans.json", model.plans.plans)
     write_json(target / "dataset.json", model.dataset)
     for fold, tensors in fitted.items():
@@ -224,7 +225,8 @@ def import_pretrained(source: str | Path, target: str | Path) -> dict:
     for what in ("copied", "widened", "new", "skipped"):
         report[what] = [line.removeprefix(f"{what}: ") for line in log if line.startswith(f"{what}: ")]
     with replacing(target) as temporary:
-        torch.save({"network_weights": weights}, temporary)
+        # with its plans, where they are in it: they say how it normalises
+        torch.save({"network_weights": weights, "init_args": checkpoint.get("init_args", {})}, temporary)
     return report
 
 
@@ -249,6 +251,7 @@ def import_tracer_models(sources: Mapping[int | str, str | Path], target: str | 
         fitted[fold] = {key: given[key].float().clone() for key in wanted}
         report["folds"][str(fold)] = {
             "file": Path(file).name,
+            "weights": weights_digest(fitted[fold]),
             "copied": list(wanted),
             "skipped": sorted(set(given) - set(wanted)),
         }

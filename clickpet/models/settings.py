@@ -1,4 +1,4 @@
-"""What a folder of models must be shown: the click heatmaps and MIPs they were trained with, and their folds.
+"""Settings of trained models: their folds, and the options of the heatmaps and MIPs that they were trained with.
 
 A lesion model is only valid with heatmaps drawn as in its training, a discriminator with MIPs of its size.
 `settings.json` beside the models keeps both, so that whoever gets the folder cannot get them wrong.
@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from clickpet.clicks.heatmap_options import RELEASED_HEATMAP, HeatmapOptions
 from clickpet.errors import InputError
 from clickpet.files import read_json, write_json
 
@@ -19,15 +20,7 @@ DISCRIMINATOR = "tracer"
 CHECKPOINTS = {"fdg": "checkpoint_final.pth", "psma": "checkpoint_final.pth", "tracer": "checkpoint.pth"}
 #: What the released weights were trained with (docs/deviations.md).
 RELEASED = {
-    "heatmap": {
-        "sigma_tumor": 3,
-        "sigma_background": 6,
-        "unit": "voxel",
-        "suv_gate": 4,
-        "peak": "unit",
-        "compat": "released",
-        "keep_clicked": True,
-    },
+    "heatmap": RELEASED_HEATMAP.as_config(),
     "mip": {"spacing_mm": 3, "size": 224, "compat": "released"},
 }
 
@@ -37,7 +30,7 @@ class ModelSettings:
     """A folder of models, `{folder}/{fdg,psma,tracer}/fold_{fold}/`.
 
     folds : of each model that is there, as text, {"fdg": ["0", "1"], "tracer": [...]};  heatmap : options of
-    `clickpet.clicks.heatmap.draw_heatmap`;  mip : {"spacing_mm", "size", "compat"} of
+    `HeatmapOptions`, checked;  mip : {"spacing_mm", "size", "compat"} of
     `clickpet.tracer.mip.render_mip`. None where it is not recorded.
     """
 
@@ -119,6 +112,7 @@ def read_record(folder: str | Path) -> dict:
         ) from error
     if not good:
         raise InputError("is no record of models", where=path, mend="copy the models again, or remove this file")
+    HeatmapOptions.from_mapping(record.get("heatmap") or {}, where=path)
     return record
 
 
@@ -137,8 +131,8 @@ def in_order(folds: Iterable[str]) -> list[str]:
     return sorted(folds, key=lambda name: (not name.isdigit(), int(name) if name.isdigit() else 0, name))
 
 
-def shown_by(config: Mapping) -> dict[str, dict]:
-    """What models trained with a (whole) config are shown: options of their "heatmap" and "mip"."""
+def trained_with(config: Mapping) -> dict[str, dict]:
+    """Options of "heatmap" and "mip" that models of a (whole) config are trained with."""
     mip = {"spacing_mm": config["tracer"]["spacing_mm"], "size": config["tracer"]["size"], "compat": "paper"}
     return {"heatmap": dict(config["heatmap"]), "mip": mip}
 

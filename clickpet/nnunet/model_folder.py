@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import pickle
 import pydoc
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from clickpet.digests import check_recorded
 from clickpet.errors import InputError
 from clickpet.files import read_json
+from clickpet.finite_weights import refuse_non_finite
 from clickpet.nnunet.plans import CONFIGURATION
 
 CHECKPOINT = "checkpoint_final.pth"
@@ -101,15 +102,12 @@ def build_network(model: ModelFolder, *, device: str = "cpu") -> torch.nn.Module
     from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 
     configuration = model.configuration
-    arch_kwargs = configuration.network_arch_init_kwargs
-    for name in configuration.network_arch_init_kwargs_req_import:
-        _check_part(arch_kwargs.get(name), model)
-    _check_part(configuration.network_arch_class_name, model)
+    check_network_parts(configuration, where=model.path / "plans.json")
     try:
         with torch.device(device):
             return get_network_from_plans(
                 configuration.network_arch_class_name,
-                arch_kwargs,
+                configuration.network_arch_init_kwargs,
                 configuration.network_arch_init_kwargs_req_import,
                 model.n_channels,
                 2,
@@ -123,26 +121,33 @@ def build_network(model: ModelFolder, *, device: str = "cpu") -> torch.nn.Module
         ) from error
 
 
-def _check_part(name: str | None, model: ModelFolder) -> None:
-    if name is None:
-        return
-    part = pydoc.locate(name) if str(name).startswith(PARTS) else None
-    if not (isinstance(part, type) and issubclass(part, torch.nn.Module)):
-        raise InputError(
-            f"names {name!r}, which is no part of a network that is known here",
-            where=model.path / "plans.json",
-            mend=f"parts come from {', '.join(PARTS)}*",
-        )
+def check_network_parts(configuration, *, where: object) -> None:
+    """Raise InputError if a configuration of plans names anything but network parts: nnU-Net calls what they name.
+
+    configuration : nnU-Net's ConfigurationManager, of any model folder;  where : its plans, for the message.
+    """
+    arguments = configuration.network_arch_init_kwargs
+    imported = configuration.network_arch_init_kwargs_req_import
+    names = [configuration.network_arch_class_name, *(arguments.get(argument) for argument in imported)]
+    for name in names:
+        part = pydoc.locate(name) if isinstance(name, str) and name.startswith(PARTS) else None
+        if name is not None and not (isinstance(part, type) and issubclass(part, torch.nn.Module)):
+            raise InputError(
+                f"names {str(name)[:100]!r}, which is no part of a network that is known here",
+                where=where,
+                mend=f"parts come from {', '.join(PARTS)}*",
+            )
 
 
 def load_network(model: ModelFolder, fold: int | str, *, device: str | torch.device = "cpu") -> torch.nn.Module:
     """The network of `fold` in eval mode with its trained weights on `device`.
 
     Weights on the CPU stay mapped to the file (no copy, and the optimiser's state is never read).
-    Raises InputError if keys or shapes do not fit the plans.
+    Raises InputError if keys or shapes do not fit the plans, and for other weights than training or import recorded.
     """
     path = model.checkpoint(fold)
     weights = network_weights(load_checkpoint(path), where=path)
+    check_recorded(path, weights)
     network = build_network(model, device="meta")
     try:
         network.load_state_dict(weights, strict=True, assign=True)
@@ -161,11 +166,11 @@ def mirroring_axes(checkpoint: dict) -> tuple[int, ...]:
     return tuple(axes) if axes is not None else ()
 
 
-def load_checkpoint(path: str | Path) -> dict:
+def load_checkpoint(path: str | Path, *, mapped: bool = True) -> dict:
     """Read a checkpoint without running code that it may carry.
 
     Only tensors, plain containers and numbers are accepted (`weights_only`; NumPy scalars, which
-    nnU-Net's log holds, are allowed for). Tensors are mapped to the file where its format permits.
+    nnU-Net's log holds, are allowed for). Tensors are mapped to the file where its format permits and `mapped` is true.
     Raises InputError for a missing or broken file and for one that holds anything else.
     """
     path = Path(path)
@@ -174,7 +179,7 @@ def load_checkpoint(path: str | Path) -> dict:
     with torch.serialization.safe_globals(_numpy_scalars()):
         try:
             try:
-                checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+                checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
             except RuntimeError as error:  # files of torch < 1.6 cannot be mapped
                 if "mmap" not in str(error):
                     raise
@@ -211,7 +216,10 @@ def _numpy_scalars() -> list:
 
 
 def network_weights(checkpoint: dict, *, where: object = None) -> dict[str, torch.Tensor]:
-    """The network's state dict of a checkpoint, or the checkpoint itself if it is one; wrapper prefixes dropped."""
+    """The network's state dict of a checkpoint, or the checkpoint itself if it is one; wrapper prefixes dropped.
+
+    Raises InputError for a checkpoint without weights, and for weights that are not finite.
+    """
     weights = checkpoint
     for key in ("network_weights", "state_dict", "model_state_dict"):
         if isinstance(checkpoint.get(key), dict):
@@ -219,6 +227,7 @@ def network_weights(checkpoint: dict, *, where: object = None) -> dict[str, torc
             break
     if not weights or not all(isinstance(value, torch.Tensor) for value in weights.values()):
         raise InputError("holds no network weights", where=where, mend="give a checkpoint with 'network_weights'")
+    refuse_non_finite(weights, where=where)
     return {_unwrapped(str(key)): value for key, value in weights.items()}
 
 
@@ -226,8 +235,3 @@ def _unwrapped(key: str) -> str:
     while key.startswith(WRAPPERS):
         key = key.split(".", 1)[1]
     return key
-
-
-def available(model: ModelFolder, folds: Sequence[int | str]) -> list[int | str]:
-    """Those of `folds` that have a final checkpoint."""
-    return [fold for fold in folds if model.checkpoint(fold).is_file()]

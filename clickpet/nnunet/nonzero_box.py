@@ -1,4 +1,4 @@
-"""The part of a scan that nnU-Net keeps: what is not zero."""
+"""Bounding box of what is not zero: the part of a scan that nnU-Net's preprocessing keeps."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+#: A part of a volume, as slices along its three axes.
 Box = tuple[slice, slice, slice]
 
 
-def content_box(arrays: Sequence[np.ndarray]) -> Box:
+def nonzero_box(arrays: Sequence[np.ndarray]) -> Box:
     """Box (x, y, z) of the voxels that are not zero in at least one of `arrays`; the whole grid if there are none."""
     spans = []
     for axis, length in enumerate(arrays[0].shape):

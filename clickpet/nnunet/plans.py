@@ -13,8 +13,8 @@ import numpy as np
 
 from clickpet.errors import InputError
 from clickpet.files import read_json, write_json
-from clickpet.images import spacing_mm
-from clickpet.nnunet.nonzero_box import content_box
+from clickpet.geometry import Turn, spacing_mm
+from clickpet.nnunet.nonzero_box import nonzero_box
 
 CONFIGURATION = "3d_fullres"
 #: Normalisation by channel as the autoPET III winner has it: CT's scheme for CT and PET, clicks left alone.
@@ -24,6 +24,9 @@ PERCENTILES = (0.5, 50.0, 99.5)
 SAMPLES_PER_CASE = 10_000
 #: A patch that covers less of the median case than this gets the batch Dice (nnU-Net's rule).
 BATCH_DICE_BELOW = 0.25
+#: Grid (z, y, x) of most FDG studies of autoPET.
+NOMINAL_SPACING_MM = (3.0, 2.036, 2.036)
+NOMINAL_SHAPE = (326, 400, 400)
 
 
 def dataset_json(n_training: int) -> dict:
@@ -40,11 +43,14 @@ def dataset_json(n_training: int) -> dict:
 def fingerprint_case(ct: np.ndarray, suv: np.ndarray, truth: np.ndarray, affine: np.ndarray) -> tuple[dict, np.ndarray]:
     """What nnU-Net's fingerprint wants to know of a case, without importing nnU-Net.
 
-    ct, suv, truth : (x, y, z).  Returns a dict with "spacing" (mm, z y x), "shape_after_crop" (z y x) and
-    "relative_size_after_cropping", and the float32 (2, n) intensities of CT and PET in the n lesion voxels. The
-    click channel takes no part: it is not normalised.
+    ct, suv, truth : (x, y, z); they are turned here to the axes that the networks see, CANONICAL. Returns a dict with
+    "spacing" (mm, z y x), "shape_after_crop" (z y x) and "relative_size_after_cropping", and the float32 (2, n)
+    intensities of CT and PET in the n lesion voxels. The click channel takes no part: it is not normalised.
     """
-    box = content_box([ct, suv])
+    turn = Turn.between(affine)
+    affine = turn.affine(ct.shape, affine)
+    ct, suv, truth = (turn.array(volume) for volume in (ct, suv, truth))
+    box = nonzero_box([ct, suv])
     shape = [axis.stop - axis.start for axis in box]
     case = {
         "spacing": list(spacing_mm(affine))[::-1],
@@ -128,6 +134,33 @@ def resencl_plans(fingerprint: dict, dataset: dict, *, tracer: str, spacing: Seq
     configuration["data_identifier"] = f"clickpet_{tracer}"
     plans["configurations"] = {CONFIGURATION: configuration}
     return plans
+
+
+def nominal_plans(spacing: Sequence[float] | None = None) -> dict:
+    """ResEncL plans without a cohort: for studies as most of autoPET's FDG studies are.
+
+    spacing : (z, y, x) in mm, None for theirs.
+    """
+    values = {"mean": 0.0, "median": 0.0, "std": 1.0, "min": -1.0, "max": 1.0}
+    values |= {"percentile_00_5": -1.0, "percentile_99_5": 1.0}
+    fingerprint = {
+        "spacings": [list(NOMINAL_SPACING_MM)],
+        "shapes_after_crop": [list(NOMINAL_SHAPE)],
+        "foreground_intensity_properties_per_channel": dict.fromkeys(CHANNELS, values),
+        "median_relative_size_after_cropping": 1.0,
+    }
+    return resencl_plans(fingerprint, dataset_json(1), tracer="fdg", spacing=spacing)
+
+
+def with_normalisation(plans: dict, constants: dict[str, dict]) -> dict:
+    """Plans that normalise the channels of `constants` ({"0": {"mean": ...}}) by these instead of the cohort's own."""
+    return {
+        **plans,
+        "foreground_intensity_properties_per_channel": {
+            **plans["foreground_intensity_properties_per_channel"],
+            **constants,
+        },
+    }
 
 
 @dataclass(frozen=True)

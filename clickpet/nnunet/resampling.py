@@ -1,4 +1,4 @@
-"""Resizing volumes along each axis by a small matrix: the same values as nnU-Net's resampling, many times faster.
+"""Spline resampling of volumes by one matrix per axis, with the values of nnU-Net's resampling.
 
 nnU-Net resizes with scikit-image, a spline of order 3 (images) or 1 (logits, labels) on voxel centres with
 replicated edges. That is linear and separable, so one matrix per axis does it, and any box of the
@@ -19,12 +19,12 @@ NEGLIGIBLE = 1e-8
 CHUNK = 2**18
 
 
-def spline_matrix(length: int, new_length: int, order: int = 3) -> np.ndarray:
-    """Float64 (new_length, length): what scikit-image's `resize(mode="edge", anti_aliasing=False)` does to an axis."""
+def spline_matrix(length: int, new_length: int) -> np.ndarray:
+    """Cubic spline matrix of scikit-image's `resize(mode="edge", anti_aliasing=False)`, (new_length, length)."""
     if length == new_length:
         return np.eye(length)
     zoom = (new_length / length, 1)
-    return ndimage.zoom(np.eye(length), zoom, order=order, mode="nearest", grid_mode=True)
+    return ndimage.zoom(np.eye(length), zoom, order=3, mode="nearest", grid_mode=True)
 
 
 def linear_rows(box: slice, length: int, new_length: int, *, nearest: bool = False) -> tuple[slice, np.ndarray]:
@@ -49,7 +49,7 @@ def linear_rows(box: slice, length: int, new_length: int, *, nearest: bool = Fal
 
 
 def source_span(matrix: np.ndarray) -> slice:
-    """The columns of `matrix` that matter."""
+    """From the first to the last column of `matrix` with a weight above NEGLIGIBLE."""
     used = np.flatnonzero((np.abs(matrix) > NEGLIGIBLE).any(axis=0))
     return slice(int(used[0]), int(used[-1]) + 1)
 

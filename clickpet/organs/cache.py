@@ -42,7 +42,7 @@ def segment_missing(
     settings: Mapping,
     load_segmenter: Callable[[], Segmenter],
     read_ct: Callable[[str], Image],
-    say: Callable[[str], None] = print,
+    progress: Callable[[str], None] = print,
 ) -> dict[str, str]:
     """Segment the cases whose map in `folder` is missing or outdated; returns {slug: key} of all.
 
@@ -54,14 +54,14 @@ def segment_missing(
         keys[case.slug] = key = map_key(case.ct, settings)
         path = folder / f"{case.slug}.nii.gz"
         if _known_key(path) == key:
-            say(f"{case.slug}: map is there already")
+            progress(f"{case.slug}: map is there already")
             continue
         _record_of(path).unlink(missing_ok=True)
         segmenter = segmenter or load_segmenter()
         grid = read_image(case.ct)
         write_image(path, segmenter.organ_map_on(read_ct(case.source), grid.shape, grid.affine), grid.affine)
         write_json(_record_of(path), {"key": key})
-        say(f"{case.slug}: segmented")
+        progress(f"{case.slug}: segmented")
     return keys
 
 
@@ -72,7 +72,7 @@ def read_map(folder: str | Path, slug: str, ct: str | Path, settings: Mapping) -
         raise InputError(
             "is missing or was made from another CT or with other settings",
             where=path,
-            mend="run `snakemake --forcerun segment_organs`; maps that are right are kept",
+            mend="segment the organs of this case again; maps that are right are kept",
         )
     return read_image(path)
 

@@ -1,4 +1,4 @@
-"""Organ maps that users bring, in our numbers and on the PET's grid."""
+"""Import of given organ maps: relabelled, and resampled to the PET's grid."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Organs: the extra labels of the training, and label maps brought to their numbers by a look-up table.
+"""Organ labels: their numbers, and relabelling of other label maps by a look-up table.
 
 Paper, section 2.2, "Additional Organs Supervision".
 """
@@ -77,7 +77,9 @@ LESIONTRACER_ORGANS: dict[str, list[str]] = {name: [] for name in ORGAN_CLASSES}
     "bladder": ["urinary_bladder"],
     "lungs": ["lungs"],
 }
+#: Voxels that are looked up at a time.
 _CHUNK_VOX = 1 << 20
+#: Marks values that no table names; no organ has it.
 _UNKNOWN = 255
 
 
@@ -120,52 +122,37 @@ def table_from_names(source_names: Mapping[int, str], organs: Mapping[str, Itera
     return table
 
 
-def relabel_organs(
-    labels: np.ndarray,
-    table: Mapping[int, int],
-    *,
-    keep: Iterable[int] | None = None,
-    unknown: str = "error",
-    erase: np.ndarray | None = None,
-) -> np.ndarray:
+def relabel_organs(labels: np.ndarray, table: Mapping[int, int]) -> np.ndarray:
     """Bring a label map to organ values by look-up: uint8 (x, y, z), 0 background.
 
     labels : (x, y, z), any integer dtype, or floats that are whole numbers;  table : value in `labels` to
     organ value (0: background, 2..254 organs); 0 is background unless it says otherwise.
-    keep : organ values to keep, the others become background (None: all);
-    unknown : values that the table does not name are an "error" (InputError that lists them) or "background";
-    erase : bool (x, y, z), voxels that become background, for instance lesions as in the released code
-    (None: organs are kept under lesions).
+    Raises InputError that lists the values which the table does not name.
     """
-    if unknown not in ("error", "background"):
-        raise InputError(f"unknown={unknown!r}", mend="use error or background")
-    table = _checked_table(table, keep)
+    table = _checked_table(table)
     organs = np.empty(labels.shape, np.uint8, order="F" if labels.flags.f_contiguous else "C")
-    strange: set[int] = set()
+    unknown: set[int] = set()
     look_up = _look_up_bytes if labels.dtype == np.uint8 else _look_up_values
     for source, target in _chunks(labels, organs):
         target[:] = look_up(source, table)
         if (target == _UNKNOWN).any():
-            strange.update(np.unique(source[target == _UNKNOWN]).tolist())
-            target[target == _UNKNOWN] = 0
-    if strange and unknown == "error":
-        listed = ", ".join(f"{value:g}" for value in sorted(strange)[:10]) + (", ..." if len(strange) > 10 else "")
+            unknown.update(np.unique(source[target == _UNKNOWN]).tolist())
+    if unknown:
+        listed = ", ".join(f"{value:g}" for value in sorted(unknown)[:10]) + (", ..." if len(unknown) > 10 else "")
         raise InputError(
             f"the organ map holds values that its table does not name: {listed}",
             mend="give the table of the tool that made it",
         )
-    if erase is not None:
-        organs[erase] = 0
     return organs
 
 
-def _checked_table(table: Mapping[int, int], keep: Iterable[int] | None) -> dict[int, int]:
-    kept = None if keep is None else set(keep)
+def _checked_table(table: Mapping[int, int]) -> dict[int, int]:
+    """`table` with an entry for 0. Raises InputError for a value that no organ may have."""
     checked = {0: 0}
     for source, target in table.items():
         if target not in (0, *range(FIRST_ORGAN, _UNKNOWN)):
             raise InputError(f"organ value {target} for label {source}", mend="use 0 or 2..254; 1 means lesion")
-        checked[int(source)] = int(target) if kept is None or target in kept else 0
+        checked[int(source)] = int(target)
     return checked
 
 

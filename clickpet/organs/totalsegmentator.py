@@ -15,9 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
+from clickpet.devices import choose_device, require_gpu
 from clickpet.errors import InputError
 from clickpet.images import Image, resample, same_grid
 from clickpet.organs.labels import ORGAN_CLASSES, organ_values, relabel_organs
+from clickpet.weights_lock import LOCK, check_locked
 
 #: Whole body, and the glands of the head, which `total` does not know.
 TASKS = ("total", "head_glands_cavities")
@@ -303,13 +305,13 @@ def _torch_device(device: str):
     import torch
 
     if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
+        device = choose_device()
     try:
         found = torch.device(device)
     except RuntimeError as error:
         raise InputError(f"device {device!r} is not known", mend="give auto, cpu, cuda or cuda:N") from error
-    if found.type == "cuda" and not torch.cuda.is_available():
-        raise InputError("no GPU can be used", mend="set the device to cpu, or check the driver")
+    if found.type == "cuda":
+        require_gpu(found.index)
     return found
 
 
@@ -320,16 +322,19 @@ def _load_predictor(model: Model, weights: Path, device):
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
     from clickpet.files import read_json
-    from clickpet.nnunet.model_folder import load_checkpoint, network_weights
+    from clickpet.nnunet.model_folder import check_network_parts, load_checkpoint, network_weights
 
     folder = model.path(weights)
     path = folder / f"fold_{model.fold}" / CHECKPOINT
+    if not check_locked(weights, model.folder, [folder / "plans.json", folder / "dataset.json", path]):
+        print(f"{model.folder}: not in {LOCK}, no checksums to compare with")
     try:
         dataset = read_json(folder / "dataset.json")
         plans = PlansManager(read_json(folder / "plans.json"))
         configuration = plans.get_configuration(model.configuration.rsplit("__", 1)[1])
         heads = plans.get_label_manager(dataset).num_segmentation_heads
         channels = len(dataset.get("channel_names") or dataset["modality"])
+        check_network_parts(configuration, where=folder / "plans.json")
         network = get_network_from_plans(
             configuration.network_arch_class_name,
             configuration.network_arch_init_kwargs,
@@ -338,7 +343,9 @@ def _load_predictor(model: Model, weights: Path, device):
             heads,
             deep_supervision=False,
         )
-    except (OSError, ValueError, KeyError, TypeError, AssertionError, ImportError) as error:
+    except InputError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, AssertionError, ImportError) as error:
         raise InputError(
             f"is not a model of TotalSegmentator ({type(error).__name__}: {error})", where=folder, mend="fetch it again"
         ) from error

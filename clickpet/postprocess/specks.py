@@ -1,11 +1,12 @@
-"""Raw network mask to final lesion mask. Paper, section 2.2, "Post-Processing"."""
+"""Post-processing: removal of lesion components that are both tiny and faint. Paper, section 2.2, "Post-Processing"."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from clickpet.components import component_max, find_runs, join_runs, sum_runs, visit_voxels
+from clickpet.components import component_max, encode_mask, iterate_voxels, label_components, sum_by_component
 from clickpet.errors import InputError
+from clickpet.images import voxel_volume_ml
 
 
 def drop_faint_specks(
@@ -15,34 +16,37 @@ def drop_faint_specks(
     min_voxels: int = 10,
     min_suv_max: float = 4.0,
     min_volume_mm3: float | None = None,
-    voxel_volume_mm3: float | None = None,
+    affine: np.ndarray | None = None,
 ) -> np.ndarray:
     """Drop components with fewer than `min_voxels` voxels AND SUVmax below `min_suv_max`.
 
-    mask : (x, y, z), bool or any number, non-zero is lesion;  suv : float (x, y, z), g/ml.
+    mask : (x, y, z), bool or any number, non-zero is lesion;  suv : float (x, y, z), g/ml;  affine : (4, 4), voxel to
+    RAS mm, needed with `min_volume_mm3` only.
     Returns a new bool (x, y, z) array in the memory order of `mask`; `mask` is left untouched.
 
-    Components are 26-connected. With `min_volume_mm3` a component's volume (voxels times
-    `voxel_volume_mm3`) is held against it instead of the count against `min_voxels` (the paper's
-    section 4.1 names the missing volume as a limitation). Both limits keep what equals them; SUVs
-    are compared in the precision of `suv`, and a component that holds a NaN stays.
+    Components are 26-connected. With `min_volume_mm3` a component's volume is held against it instead of the count
+    against `min_voxels` (the paper's section 4.1 names the missing volume as a limitation). Both limits keep what
+    equals them; SUVs are compared in the precision of `suv`, and a component that holds a NaN stays.
 
-    Raises InputError for shapes that differ and for `min_volume_mm3` without `voxel_volume_mm3`.
+    Raises InputError for shapes that differ and for `min_volume_mm3` without `affine`.
     Paper, section 2.2, "Post-Processing".
     """
     if mask.shape != suv.shape:
         raise InputError(f"mask {mask.shape} and SUV {suv.shape} differ in shape", mend="bring both to one grid")
-    if min_volume_mm3 is not None and voxel_volume_mm3 is None:
-        raise InputError("min_volume_mm3 needs the volume of a voxel", mend="give voxel_volume_mm3")
+    if min_volume_mm3 is not None and affine is None:
+        raise InputError("min_volume_mm3 needs the grid of the mask", mend="give its affine")
     kept = mask != 0
-    runs = find_runs(kept)
-    component, count = join_runs(runs, connectivity=26)
-    voxels = sum_runs(runs.length, component, count)
-    small = voxels < min_voxels if min_volume_mm3 is None else voxels * voxel_volume_mm3 < min_volume_mm3
+    encoded = encode_mask(kept)
+    component, count = label_components(encoded, connectivity=26)
+    voxels = sum_by_component(encoded.length, component, count)
+    if min_volume_mm3 is None:
+        small = voxels < min_voxels
+    else:
+        small = voxels * (1000 * voxel_volume_ml(affine)) < min_volume_mm3
     # SUVs are looked up for the small components only.
-    runs, component = runs.select(small[component]), component[small[component]]
+    encoded, component = encoded.select(small[component]), component[small[component]]
     names, component = np.unique(component, return_inverse=True)
-    faint = component_max(runs, component, names.size, suv) < min_suv_max
-    for _, _, index in visit_voxels(runs.select(faint[component])):
+    faint = component_max(encoded, component, names.size, suv) < min_suv_max
+    for _, _, index in iterate_voxels(encoded.select(faint[component])):
         kept[index] = False
     return kept

@@ -1,10 +1,13 @@
-"""The box around the body: where a sliding window is worth its time."""
+"""Bounding box of the body, to which the sliding window is confined."""
 
 from __future__ import annotations
 
 import cc3d
 import numpy as np
 from scipy import ndimage
+
+from clickpet.images import spacing_mm
+from clickpet.nnunet.nonzero_box import Box
 
 #: CT above this is patient (or table); air and the padding outside the field of view are below.
 BODY_MIN_HU = -500.0
@@ -17,14 +20,17 @@ MARGIN_MM = 20.0
 MIN_SHARE = 0.05
 
 
-def body_box(ct: np.ndarray, suv: np.ndarray, spacing_mm: tuple[float, float, float]) -> tuple[slice, slice, slice]:
+def body_box(*, ct: np.ndarray, suv: np.ndarray, affine: np.ndarray) -> Box:
     """Smallest box (x, y, z) around the body plus 20 mm, and around every voxel with an SUV above 1.
 
-    ct : HU (x, y, z);  suv : g/ml, same grid.  The body is what is above -500 HU on a grid of about 8 mm once
-    thin things (table, blankets) are opened away: its largest component and those of at least a twentieth
-    of it. Where CT shows no body (an empty or uncalibrated CT), the box is the whole grid.
+    ct : HU (x, y, z);  suv : g/ml, same grid;  affine : (4, 4), voxel to RAS mm.
+
+    The body is what is above -500 HU on a grid of about 8 mm after a morphological opening that removes thin things
+    (table, blankets): its largest component and those of at least a twentieth of it. Where CT shows no body (an empty
+    or uncalibrated CT), the box is the whole grid.
     """
-    step = tuple(max(1, round(COARSE_MM / edge)) for edge in spacing_mm)
+    edges_mm = spacing_mm(affine)
+    step = tuple(max(1, round(COARSE_MM / edge)) for edge in edges_mm)
     solid = ct[tuple(slice(half // 2, None, half) for half in step)] > BODY_MIN_HU
     body = _large_parts(ndimage.binary_opening(solid, ndimage.generate_binary_structure(3, 1)))
     if not body.any():
@@ -32,7 +38,7 @@ def body_box(ct: np.ndarray, suv: np.ndarray, spacing_mm: tuple[float, float, fl
     if not body.any():
         return tuple(slice(0, length) for length in ct.shape)
     box = []
-    for axis, (length, stride, edge) in enumerate(zip(ct.shape, step, spacing_mm, strict=True)):
+    for axis, (length, stride, edge) in enumerate(zip(ct.shape, step, edges_mm, strict=True)):
         margin = int(np.ceil(MARGIN_MM / edge)) + stride
         used = np.flatnonzero(body.any(axis=tuple(other for other in range(3) if other != axis))) * stride + stride // 2
         box.append(slice(max(0, int(used[0]) - margin), min(length, int(used[-1]) + margin + 1)))
@@ -40,13 +46,14 @@ def body_box(ct: np.ndarray, suv: np.ndarray, spacing_mm: tuple[float, float, fl
 
 
 def _large_parts(mask: np.ndarray) -> np.ndarray:
+    """The largest component of `mask` (bool) and those of at least MIN_SHARE of its size, 6-connected."""
     labels = cc3d.connected_components(mask, connectivity=6)
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
     return (sizes >= MIN_SHARE * sizes.max())[labels] & mask
 
 
-def _grown_to(box: tuple[slice, slice, slice], suv: np.ndarray) -> tuple[slice, slice, slice]:
+def _grown_to(box: Box, suv: np.ndarray) -> Box:
     """`box` grown until no voxel outside it is above BODY_MIN_SUV; reads only what is outside."""
     spans = [[part.start, part.stop] for part in box]
     for axis, length in enumerate(suv.shape):

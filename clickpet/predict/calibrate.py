@@ -1,8 +1,8 @@
-"""What this machine needs per patch and per voxel: the table behind `mirroring: budget`.
+"""Calibration of inference on this machine: seconds per forward pass and per voxel, for `mirroring: budget`.
 
 The authors timed their inference over volume sizes and set voxel limits from it (paper, section 2.2,
-"Dynamic Inference Depth"). Here the forward pass is timed at every depth, and everything around it over
-volume sizes; `clickpet.predict.mirroring.expected_s` puts both together for a case.
+"Dynamic Inference Depth"). Here the forward pass is timed at every number of mirrored axes, and all other
+work over volume sizes; `clickpet.predict.mirroring.expected_s` puts both together for a case.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ import torch
 from clickpet.errors import InputError
 from clickpet.images import read_image, write_image
 from clickpet.nnunet.model_folder import ModelFolder
-from clickpet.nnunet.nonzero_box import Box, content_box
+from clickpet.nnunet.nonzero_box import Box, nonzero_box
+from clickpet.predict.accelerator import device_name
 from clickpet.predict.body import body_box
-from clickpet.predict.device import device_name
 from clickpet.predict.ensemble import LesionEnsemble
-from clickpet.predict.mirroring import DEPTHS, mirrorings
+from clickpet.predict.mirroring import MIRROR_AXES, mirrorings
 from clickpet.predict.network_grid import NetworkGrid
-from clickpet.predict.sliding_window import Tiling, slide
+from clickpet.predict.sliding_window import Tiling, sliding_window_inference
 
 #: Volume sizes (x, y, z) over which the work around the network is timed.
 SIZES = ((100, 100, 100), (160, 160, 160), (200, 200, 250))
-#: A depth whose passes would take longer than this in all is not run; it gets the seconds per pass before it.
+#: Mirroring whose passes would take longer than this in all is not run; it gets the seconds per pass before it.
 PATIENCE_S = 60.0
 #: Expected times are given this much room.
 MARGIN = 1.05
@@ -52,8 +52,8 @@ def calibrate(
     model = ensemble.model
     start_s = _start_s(model_folder, folds, device)
     rows = [{"what": "start", "voxels": 0, "axes": 0, "tiles": 0, "passes": 0, "seconds": start_s}]
-    rows += [_around(model, size) for size in sizes]
-    rows += _passes(ensemble)
+    rows += [_time_preparation(model, size) for size in sizes]
+    rows += _time_passes(ensemble)
     around = [row for row in rows if row["what"] == "around"]
     slope, offset = np.polyfit([row["voxels"] for row in around], [row["seconds"] for row in around], 1)
     per_pass = {str(row["axes"]): row["seconds"] / row["passes"] * MARGIN for row in rows if row["what"] == "window"}
@@ -80,7 +80,7 @@ def _start_s(model_folder: str | Path, folds: Sequence[int | str], device: str) 
     return time.perf_counter() - start
 
 
-def _around(model: ModelFolder, size: Sequence[int]) -> dict:
+def _time_preparation(model: ModelFolder, size: Sequence[int]) -> dict:
     """Time what surrounds the network on a volume of `size` that needs resampling: read, prepare, back, write."""
     spacing_mm = [0.9 * edge for edge in model.configuration.spacing[::-1]]
     affine = np.diag([*spacing_mm, 1.0])
@@ -93,26 +93,26 @@ def _around(model: ModelFolder, size: Sequence[int]) -> dict:
             write_image(path, np.round(body * scale, 2).astype(np.float32), affine)
         start = time.perf_counter()
         arrays = [read_image(path, np.float32).array for path in files[:3]]
-        grid = NetworkGrid(model, size, affine, content_box(arrays))
-        box = grid.box(body_box(*arrays[:2], spacing_mm))
+        grid = NetworkGrid(model, size, affine, nonzero_box(arrays))
+        box = grid.box(body_box(ct=arrays[0], suv=arrays[1], affine=affine))
         channels = [grid.channel(index, array, box) for index, array in enumerate(arrays)]
         write_image(files[3], grid.mask(channels[1], box), affine)
         seconds = time.perf_counter() - start
     return {"what": "around", "voxels": int(np.prod(size)), "axes": 0, "tiles": 0, "passes": 0, "seconds": seconds}
 
 
-def _passes(ensemble: LesionEnsemble) -> list[dict]:
-    """Time tiles at each depth, with the batches that a prediction makes of them, and what the very first take longer.
+def _time_passes(ensemble: LesionEnsemble) -> list[dict]:
+    """Time tiles at each number of mirrored axes, with the batches that a prediction makes of them.
 
-    The first tiles of a process find the fastest way to compute a batch of their shape (cudnn.benchmark).
+    Before these rows stands what the very first tiles of a process take longer: they find the fastest way to compute
+    a batch of their shape (cudnn.benchmark).
     """
-    model, n_networks = ensemble.model, len(ensemble.networks)
-    rows, first_tiles = [], None
-    for axes in reversed(DEPTHS):
+    model, rows, first_tiles = ensemble.model, [], None
+    for axes in reversed(MIRROR_AXES):
         count = len(mirrorings(axes))
         batch = ensemble.batch_for(axes)
         n_tiles = max(1, batch // count)
-        n_passes = n_tiles * count * n_networks
+        n_passes = n_tiles * count * len(ensemble.networks)
         row = {"what": "window", "voxels": 0, "axes": len(axes), "tiles": n_tiles, "passes": n_passes}
         if rows and rows[-1]["seconds"] / rows[-1]["passes"] * row["passes"] > PATIENCE_S:
             rows.append({**row, "seconds": rows[-1]["seconds"] / rows[-1]["passes"] * row["passes"]})
@@ -124,9 +124,8 @@ def _passes(ensemble: LesionEnsemble) -> list[dict]:
         taken = []
         for repeat in range(3):
             start = time.perf_counter()
-            slide(
-                ensemble.networks, partial(_part, image), tiles, mirror_axes=axes, batch=batch, device=ensemble.device
-            )
+            how = {"mirror_axes": axes, "batch": batch, "device": ensemble.device}
+            sliding_window_inference(ensemble.networks, partial(_part, image), tiles, **how)
             taken.append(time.perf_counter() - start)
             if repeat == 0 and taken[0] > PATIENCE_S / 6:
                 break
@@ -139,8 +138,8 @@ def _part(image: np.ndarray, box: Box) -> np.ndarray:
     return image[(slice(None), *box)]
 
 
-def table(calibrations: dict[str, dict]) -> str:
-    """The measurements of one or more models as tab-separated text, a header and a row each."""
+def calibration_table(calibrations: dict[str, dict]) -> str:
+    """The measurements of one or more models, {name: of `calibrate`}, as tab-separated text with a header."""
     columns = ("what", "voxels", "axes", "tiles", "passes", "seconds")
     lines = ["\t".join(("model", "device", "threads", "patch", *columns))]
     for name, calibration in calibrations.items():

@@ -1,4 +1,4 @@
-"""The lesion ensemble: all folds of one tracer's model, loaded once, on whole PET/CT volumes."""
+"""Inference by the ensemble of folds of one lesion model on whole PET/CT volumes."""
 
 from __future__ import annotations
 
@@ -10,19 +10,26 @@ import numpy as np
 import torch
 
 from clickpet.errors import InputError
-from clickpet.images import spacing_mm
+from clickpet.geometry import Turn, orientation
 from clickpet.nnunet.model_folder import ModelFolder, load_checkpoint, load_network, mirroring_axes, read_model_folder
-from clickpet.nnunet.nonzero_box import Box, content_box
+from clickpet.nnunet.nonzero_box import Box, nonzero_box
+from clickpet.predict.accelerator import free_bytes
 from clickpet.predict.body import body_box
-from clickpet.predict.device import free_bytes
+from clickpet.predict.finite_logits import NonFiniteLogitsError
 from clickpet.predict.mirroring import Workload, mirrorings
 from clickpet.predict.network_grid import NetworkGrid, NetworkInput
-from clickpet.predict.sliding_window import Tiling, slide, tiling
-from clickpet.predict.stock_sliding_window import slide_like_stock
+from clickpet.predict.nnunet_sliding_window import nnunet_sliding_window
+from clickpet.predict.sliding_window import Tiling, sliding_window_inference, tiling
 
 #: Options that make `LesionEnsemble.predict` do what nnU-Net's own predictor does, down to its rounding.
-STOCK = {"tile_step": 0.5, "mirror_axes": (0, 1, 2), "body_box": False, "fold_average": "logits", "stock": True}
-#: A forward pass holds this many feature maps of full resolution at its worst moment (measured, five stages at 192).
+NNUNET_OPTIONS = {
+    "tile_step": 0.5,
+    "mirror_axes": (0, 1, 2),
+    "body_box": False,
+    "fold_average": "logits",
+    "nnunet_arithmetic": True,
+}
+#: A forward pass holds this many feature maps of full resolution at its worst moment (measured, patch 192).
 FEATURE_MAPS = 5.6
 #: Activations of a forward pass on a CPU may take about this much memory, and on a GPU this share of what is free;
 #: it decides how many mirrored tiles go at once.
@@ -36,8 +43,8 @@ class Prediction:
     """mask : uint8 (x, y, z), 1 lesion, on the PET grid, whose affine is `affine`.
 
     details : "mirror_axes", "members", "tiles", "forward_passes", "batch" (tiles in a forward pass), "voxels",
-    "network_grid", "disagreement" (mean over the lesion, see `Window.mean_spread`; 0 without lesion, None for one
-    fold), "seconds" of each part.
+    "network_grid", "disagreement" (mean over the lesion, see `SlidingWindowOutput.mean_spread`; 0 without lesion, None
+    for one fold), "seconds" of each part, "orientation" (of the study's own axes).
     disagreement : float32 (x, y, z), standard deviation of the lesion probability over the folds, in the mask or
     everywhere as asked for, else 0; None if not asked for or for one fold.
     """
@@ -49,8 +56,8 @@ class Prediction:
 
 
 @dataclass(frozen=True)
-class Depth:
-    """How thoroughly to look; see `LesionEnsemble.predict`."""
+class InferenceOptions:
+    """Options of inference; see `LesionEnsemble.predict`."""
 
     tile_step: float = 0.6
     mirror_axes: Sequence[int] | Callable[[Workload], Sequence[int]] = (0, 1, 2)
@@ -58,7 +65,7 @@ class Depth:
     fold_average: str = "softmax"
     disagreement: str = "none"
     batch: int | None = None
-    stock: bool = False
+    nnunet_arithmetic: bool = False
 
     def __post_init__(self):
         if not 0 < self.tile_step <= 1:
@@ -108,7 +115,7 @@ class LesionEnsemble:
         allowed = mirroring_axes(load_checkpoint(model.checkpoint(folds[0])))
         return cls(model, folds, networks, allowed_axes=allowed, device=device)
 
-    def predict(self, ct, suv, heatmap, affine, **depth) -> Prediction:
+    def predict(self, ct, suv, heatmap, affine, **options) -> Prediction:
         """Lesions of one case.
 
         ct : HU, suv : g/ml, heatmap : [-1, 1], all (x, y, z) on one grid;  affine : that grid's.
@@ -118,8 +125,8 @@ class LesionEnsemble:
         body_box : tiles over the body's box only (True).  fold_average : "softmax" or "logits" ("softmax").
         disagreement : the map that is made too: of "lesions" or "everywhere" ("none").
         batch : tiles in one forward pass (as many as memory allows when the case begins).
-        stock : prepare and round as nnU-Net does, see `clickpet.predict.stock_sliding_window`: then logits are averaged
-        and there is no disagreement (False).  `**STOCK` is all of that and nnU-Net's tiles.
+        nnunet_arithmetic : prepare and round as nnU-Net does, see `clickpet.predict.nnunet_sliding_window`: then logits
+        are averaged and there is no disagreement (False).  `**NNUNET_OPTIONS` is all of that and nnU-Net's tiles.
 
         Memory besides the three inputs and the weights, all float32: one volume of the box on the network's grid
         (one more for the map, three more where the case needs resampling), a tile per fold, and per tile of a
@@ -127,72 +134,103 @@ class LesionEnsemble:
         voxels, patch 192 and five folds. On a CPU the result is the same bit for bit at the same number of threads.
         Raises InputError if shapes differ or an option makes no sense.
         """
-        return next(self.predict_steps(ct, suv, [heatmap], affine, **depth))
+        return next(self.predict_steps(ct, suv, [heatmap], affine, **options))
 
-    def predict_steps(self, ct, suv, heatmaps: Iterable[np.ndarray], affine, **depth) -> Iterator[Prediction]:
+    def predict_steps(self, ct, suv, heatmaps: Iterable[np.ndarray], affine, **options) -> Iterator[Prediction]:
         """Lesions of one case for one heatmap after another; arguments as for `predict`.
 
         CT and PET are prepared once. A heatmap that gives the network what it saw just before gives that
         prediction again at no cost; every prediction is what `predict` gives for its heatmap.
+
+        The networks see the axes as in training, CANONICAL, whatever the order in which the study is stored; masks and
+        maps come out in the study's own order. Raises InputError where a network gives NaN or infinite values.
         """
-        depth = Depth(**depth)
+        turn = Turn.between(affine)
+        turned = (turn.array(ct), turn.array(suv), map(turn.array, heatmaps), turn.affine(suv.shape, affine))
+        steps = self._canonical_steps(*turned, **options)
+        while True:
+            try:
+                prediction = next(steps, None)
+            except NonFiniteLogitsError as error:
+                raise self._not_finite(self.folds[error.member]) from error
+            if prediction is None:
+                return
+            spread = prediction.disagreement
+            yield replace(
+                prediction,
+                mask=turn.back(prediction.mask),
+                affine=affine,
+                details={**prediction.details, "orientation": orientation(affine)},
+                disagreement=None if spread is None else turn.back(spread),
+            )
+
+    def _not_finite(self, fold: int | str) -> InputError:
+        return InputError(
+            f"fold {fold} gave values that are not finite (NaN or infinite)",
+            where=self.model.checkpoint(fold),
+            mend="train or import this fold again, or leave it out of 'folds'",
+        )
+
+    def _canonical_steps(self, ct, suv, heatmaps: Iterable[np.ndarray], affine, **options) -> Iterator[Prediction]:
+        """`predict_steps` of volumes whose axes are CANONICAL."""
+        options = InferenceOptions(**options)
         if ct.shape != suv.shape:
             raise InputError(f"CT {ct.shape} and PET {suv.shape} differ in shape", mend="resample CT onto the PET grid")
-        scan_box = content_box([ct, suv])
-        scene = prediction = seen = None
+        scan_box = nonzero_box([ct, suv])
+        case = prediction = seen = None
         for heatmap in heatmaps:
             if heatmap.shape != suv.shape:
                 raise InputError(f"heatmap {heatmap.shape} and PET {suv.shape} differ in shape")
             clock = _Clock()
-            clicks_box = content_box([heatmap])
+            clicks_box = nonzero_box([heatmap])
             content = union(scan_box, clicks_box) if heatmap[clicks_box].any() else scan_box
-            if scene is None or scene.grid.content != content:
-                batch = scene.batch if scene else depth.batch
-                scene, seen = self._scene(ct, suv, heatmap, affine, content, replace(depth, batch=batch)), None
+            if case is None or case.grid.content != content:
+                batch = case.batch if case else options.batch
+                case, seen = self._prepare(ct, suv, heatmap, affine, content, replace(options, batch=batch)), None
             elif not (seen[0] == clicks_box and np.array_equal(seen[1], heatmap[clicks_box])):
-                scene.image.replace(2, heatmap)
+                case.image.replace(2, heatmap)
                 seen = None
             clock.lap("prepare")
             if seen is None:
-                prediction = self._look(scene, affine, depth, clock)
+                prediction = self._run(case, affine, options, clock)
                 seen = clicks_box, heatmap[clicks_box].copy()
             yield replace(prediction, details={**prediction.details, "seconds": clock.seconds})
 
-    def _scene(self, ct, suv, heatmap, affine, content: Box, depth: Depth) -> _Scene:
-        grid = NetworkGrid(self.model, suv.shape, affine, content, own_resampling=not depth.stock)
-        box = grid.box(body_box(ct, suv, spacing_mm(affine))) if depth.body_box else None
-        tiles = tiling(grid.shape, self.model.patch_size, depth.tile_step, box)
-        axes = depth.mirror_axes
+    def _prepare(self, ct, suv, heatmap, affine, content: Box, options: InferenceOptions) -> _PreparedCase:
+        grid = NetworkGrid(self.model, suv.shape, affine, content, own_resampling=not options.nnunet_arithmetic)
+        box = grid.box(body_box(ct=ct, suv=suv, affine=affine)) if options.body_box else None
+        tiles = tiling(grid.shape, self.model.patch_size, options.tile_step, box)
+        axes = options.mirror_axes
         if callable(axes):
             axes = axes(Workload(suv.size, len(tiles), len(self.folds)))
         axes = tuple(axis for axis in sorted(axes) if axis in self.allowed_axes)
         image = NetworkInput(grid, [ct, suv, heatmap], tiles.box)
-        return _Scene(grid, tiles, axes, image, depth.batch or self.batch_for(axes))
+        return _PreparedCase(grid, tiles, axes, image, options.batch or self.batch_for(axes))
 
-    def _look(self, scene: _Scene, affine, depth: Depth, clock: _Clock) -> Prediction:
-        how = {"mirror_axes": scene.axes, "batch": scene.batch, "device": self.device}
-        if depth.stock:
-            window = slide_like_stock(self.networks, scene.image.read, scene.tiles, **how)
+    def _run(self, case: _PreparedCase, affine, options: InferenceOptions, clock: _Clock) -> Prediction:
+        how = {"mirror_axes": case.axes, "batch": case.batch, "device": self.device}
+        if options.nnunet_arithmetic:
+            window = nnunet_sliding_window(self.networks, case.image.read, case.tiles, **how)
         else:
-            how.update(average=depth.fold_average, with_spread=depth.disagreement != "none")
-            window = slide(self.networks, scene.image.read, scene.tiles, **how)
-        scene.batch = window.batch
+            how.update(average=options.fold_average, with_spread=options.disagreement != "none")
+            window = sliding_window_inference(self.networks, case.image.read, case.tiles, **how)
+        case.batch = window.batch
         clock.lap("window")
-        mask = scene.grid.mask(window.lesion, window.box)
+        mask = case.grid.mask(window.lesion, window.box)
         details = {
-            "mirror_axes": list(scene.axes),
+            "mirror_axes": list(case.axes),
             "members": self.folds,
-            "tiles": len(scene.tiles),
-            "forward_passes": len(scene.tiles) * len(mirrorings(scene.axes)) * len(self.folds),
-            "batch": scene.batch,
+            "tiles": len(case.tiles),
+            "forward_passes": len(case.tiles) * len(mirrorings(case.axes)) * len(self.folds),
+            "batch": case.batch,
             "voxels": int(mask.size),
-            "network_grid": list(scene.grid.shape),
-            "disagreement": window.mean_spread if len(self.folds) > 1 and not depth.stock else None,
+            "network_grid": list(case.grid.shape),
+            "disagreement": window.mean_spread if len(self.folds) > 1 and not options.nnunet_arithmetic else None,
         }
         spread = None
         if window.spread is not None:
-            where = mask if depth.disagreement == "lesions" else None
-            spread = scene.grid.image(window.spread, window.box, where)
+            where = mask if options.disagreement == "lesions" else None
+            spread = case.grid.image(window.spread, window.box, where)
         clock.lap("resample_back")
         return Prediction(mask, affine, details, spread)
 
@@ -208,8 +246,11 @@ class LesionEnsemble:
 
 
 @dataclass
-class _Scene:
-    """A case as the ensemble sees it; channel 2 of the image changes, and the batch where memory runs out."""
+class _PreparedCase:
+    """A case on the network's grid; channel 2 of the image, the heatmap, is replaced between predictions.
+
+    batch : tiles in one forward pass; it is lowered where the memory does not suffice.
+    """
 
     grid: NetworkGrid
     tiles: Tiling

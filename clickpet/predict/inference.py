@@ -1,4 +1,4 @@
-"""One case of the workflow from its files to its lesion mask: which folds, how deep, and what it cost."""
+"""Inference of one case of the workflow: member folds, mirroring, masks, times and memory."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from clickpet.devices import choose_device
 from clickpet.errors import InputError
 from clickpet.files import replacing
 from clickpet.images import Image, grid_text, read_image, same_grid, write_image
@@ -43,7 +44,7 @@ def member_folds(slug: str, split: str, folds: Sequence[int | str], case_folds: 
     fold = case_folds.get(slug)
     if fold is None:
         raise InputError(
-            f"training case {slug} is in no fold", where="splits.json", mend="remove the file and make it again"
+            f"training case {slug} is in no fold", where="splits.json", mend="draw the folds again, with this case"
         )
     if str(fold) not in [str(other) for other in folds]:
         raise InputError(
@@ -71,18 +72,9 @@ def _on_grid_of(pet: Image, path: str | Path) -> np.ndarray:
         raise InputError(
             f"is {grid_text(image.shape, image.affine)}, the PET is {grid_text(pet.shape, pet.affine)}",
             where=path,
-            mend="make both on one grid (rule import_case does)",
+            mend="resample it onto the grid of the PET",
         )
     return image.array
-
-
-def best_device() -> str:
-    """The first NVIDIA GPU if there is one, else Apple's if torch has it, else the CPU."""
-    import torch
-
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 def predict_scan(
@@ -95,14 +87,14 @@ def predict_scan(
     time_limit_s: float | None = None,
     calibration: dict | None = None,
     device: str | None = None,
-    **depth,
+    **options,
 ) -> Iterator[Prediction]:
     """Predictions of one case for each of its heatmaps, each with a full record in `details`.
 
     read_inputs : called while the models load; gives a Scan and its heatmaps.
     mirroring : "voxels" (axes by `voxel_limits`, the paper) or "budget" (the most axes that fit `time_limit_s` by
     `calibration`, a table of `clickpet.predict.calibrate`).  device : None takes a GPU if there is one.
-    depth : further options of `LesionEnsemble.predict`: tile_step, body_box, fold_average, disagreement, stock.
+    options : further options of `LesionEnsemble.predict`: tile_step, body_box, fold_average, disagreement.
 
     Besides those of `Prediction`, details hold "mirroring", "expected_axes" (what the rule gives; "mirror_axes" leaves
     out those that training did not mirror), "expected_s" (None without a calibration), "time_limit_s", "fits" (in
@@ -110,18 +102,18 @@ def predict_scan(
     "peak_memory_mb", "peak_gpu_memory_mb" (of tensors, weights included; None without an NVIDIA GPU), and in
     "seconds" also "load" (models and inputs) and "total".
     """
-    from clickpet.predict.device import forget_peak_memory, peak_gpu_memory_mb
+    from clickpet.predict.accelerator import forget_peak_memory, peak_gpu_memory_mb
 
     start = time.perf_counter()
-    device = device or best_device()
+    device = device or choose_device(apple=True)
     forget_peak_memory(device)
     with ThreadPoolExecutor(1) as pool:
         loading = pool.submit(_load, model_folder, members, device)
         scan, heatmaps = read_inputs()
         ensemble = loading.result()
     load_s = time.perf_counter() - start
-    axes, expected_s = _depth_planner(ensemble, mirroring, voxel_limits, time_limit_s, calibration)
-    for prediction in ensemble.predict_steps(scan.ct, scan.suv, heatmaps, scan.affine, mirror_axes=axes, **depth):
+    axes, expected_s = _mirroring_planner(ensemble, mirroring, voxel_limits, time_limit_s, calibration)
+    for prediction in ensemble.predict_steps(scan.ct, scan.suv, heatmaps, scan.affine, mirror_axes=axes, **options):
         done = prediction.details
         workload = Workload(done["voxels"], done["tiles"], len(members))
         expected = expected_s(workload, len(done["mirror_axes"]))
@@ -157,7 +149,7 @@ def cost_text(details: dict) -> str:
     return work
 
 
-def _depth_planner(ensemble, mirroring, voxel_limits, time_limit_s, calibration):
+def _mirroring_planner(ensemble, mirroring, voxel_limits, time_limit_s, calibration):
     """Two functions: mirroring axes of a workload, and the seconds expected of a workload at a number of axes."""
     if mirroring not in ("voxels", "budget"):
         raise InputError(f"predict.mirroring is {mirroring!r}", mend="give 'voxels' or 'budget'")

@@ -1,4 +1,6 @@
-"""How deep inference goes: which axes to mirror. Paper, section 2.2, "Dynamic Inference Depth".
+"""Test-time mirroring: how many axes, by the size of a case or by a time budget.
+
+Paper, section 2.2, "Dynamic Inference Depth".
 
 Axes count as nnU-Net does on the network's grid: 0 is z, 1 is y, 2 is x. Each axis doubles the forward passes.
 """
@@ -13,13 +15,14 @@ from clickpet.errors import InputError
 
 #: Below these numbers of voxels of the PET grid: three, two, one mirroring axis; none from the last on.
 VOXEL_LIMITS = (18e6, 39e6, 90e6)
-#: What is mirrored where 3, 2, 1, 0 axes are allowed.
-DEPTHS = ((0, 1, 2), (1, 2), (2,), ())
+#: Axes that are mirrored where 3, 2, 1, 0 are allowed.
+MIRROR_AXES = ((0, 1, 2), (1, 2), (2,), ())
 
 
 @dataclass(frozen=True)
 class Workload:
-    """What decides how long a case takes: voxels of its PET grid, tiles, and networks of the ensemble."""
+    """What decides how long a case takes.  voxels : of its PET grid;  tiles : of the sliding window;  members :
+    networks of the ensemble."""
 
     voxels: int
     tiles: int
@@ -35,10 +38,10 @@ def mirror_axes_for(n_voxels: int, voxel_limits: Sequence[float] = VOXEL_LIMITS)
         raise InputError(
             f"predict.voxel_limits is {list(voxel_limits)}", mend="give three increasing numbers of voxels"
         )
-    for axes, limit in zip(DEPTHS, voxel_limits, strict=False):
+    for axes, limit in zip(MIRROR_AXES, voxel_limits, strict=False):
         if n_voxels < limit:
             return axes
-    return DEPTHS[-1]
+    return MIRROR_AXES[-1]
 
 
 def mirrorings(axes: Sequence[int]) -> list[tuple[int, ...]]:
@@ -62,29 +65,8 @@ def plan_axes(calibration: dict, workload: Workload, *, time_limit_s: float) -> 
     Depends on nothing but its arguments, so that the same case gets the same depth on every run. A case that does
     not fit without any mirroring is run without: its expected seconds exceed the limit.
     """
-    for axes in DEPTHS:
+    for axes in MIRROR_AXES:
         seconds = expected_s(calibration, workload, len(axes))
         if seconds <= time_limit_s or not axes:
             return axes, seconds
     raise AssertionError("DEPTHS ends with no axes")
-
-
-def voxel_limits_by(calibration: dict, workloads: Sequence[Workload], *, time_limit_s: float) -> tuple[float, ...]:
-    """The voxel limits (three, two, one, no axes) that a table of run times over many volumes leads to.
-
-    What the authors did: time the inference over volume sizes, then choose the numbers of voxels below which
-    three, two and one axes fit. Each limit is the one that errs on the fewest of `workloads`, counting a volume
-    below it that does not fit and a volume above it that would. The fourth limit is where even no mirroring fails.
-    """
-    ordered = sorted(workloads, key=lambda workload: workload.voxels)
-    limits = []
-    for axes in DEPTHS:
-        fits = [expected_s(calibration, workload, len(axes)) <= time_limit_s for workload in ordered]
-        errors = best = sum(fits)
-        limit = 0.0
-        for workload, fit in zip(ordered, fits, strict=True):
-            errors += -1 if fit else 1
-            if errors < best:
-                best, limit = errors, float(workload.voxels)
-        limits.append(limit)
-    return tuple(limits)

@@ -1,4 +1,4 @@
-"""The grid that the network works on: from the PET grid to it and back, the way nnU-Net's preprocessor does.
+"""Resampling between the PET's grid and the network's, with the steps and values of nnU-Net's preprocessor.
 
 Same steps and same values as `DefaultPreprocessor.run_case_npy` (transpose, crop to what is not zero,
 normalise, resample), but channel by channel, so that one channel can change (the clicks) while the
@@ -26,10 +26,10 @@ CUBIC = ("resample_data_or_seg_to_shape", 3)
 
 
 class NetworkGrid:
-    """Where a case lies on the grid of the network.
+    """The network's grid of a case, and the way from the PET's grid to it and back.
 
     shape, affine : the PET grid (x, y, z);  content : box of it that holds all that is not zero (see
-    `content_box`).  own_resampling : False takes nnU-Net's own function where ours would do.
+    `nonzero_box`).  own_resampling : False takes nnU-Net's own function where ours would do.
     Attributes: `shape` and `spacing_mm` of the network's grid, (z, y, x) where the plans do not transpose.
     """
 

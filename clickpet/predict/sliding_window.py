@@ -1,4 +1,4 @@
-"""Tiles over a volume, their weights, and one running sum of what the ensemble says about each voxel.
+"""Sliding-window inference of an ensemble: tiles over a volume, Gaussian weights, and one running weighted mean.
 
 Tile positions and weights are nnU-Net's (tile steps spread evenly, Gaussian of an eighth of the tile),
 but the Gaussian is kept as three profiles: the product over a regular grid of tiles stays a product, so
@@ -16,7 +16,8 @@ from scipy.ndimage import gaussian_filter1d
 
 from clickpet.errors import InputError
 from clickpet.nnunet.nonzero_box import Box
-from clickpet.predict.device import is_out_of_memory, mixed_precision, release_cache
+from clickpet.predict.accelerator import is_out_of_memory, mixed_precision, release_cache
+from clickpet.predict.finite_logits import require_finite
 from clickpet.predict.mirroring import mirrorings
 
 
@@ -101,8 +102,8 @@ def summed_profiles(tiles: Tiling) -> list[np.ndarray]:
 
 
 @dataclass(frozen=True)
-class Window:
-    """What a sliding window found, on `box` of the network's grid.
+class SlidingWindowOutput:
+    """Output of the ensemble on `box` of the network's grid.
 
     lesion : float32 (z, y, x), above 0 where the ensemble sees lesion: mean over folds of the probability
     difference p(lesion) - p(background), or of the logit difference.
@@ -119,7 +120,7 @@ class Window:
 
 
 @torch.inference_mode()
-def slide(
+def sliding_window_inference(
     networks: Sequence[torch.nn.Module],
     read: Callable[[Box], np.ndarray],
     tiles: Tiling,
@@ -129,8 +130,8 @@ def slide(
     average: str = "softmax",
     with_spread: bool = False,
     device: str | torch.device = "cpu",
-) -> Window:
-    """Run an ensemble over `tiles`.
+) -> SlidingWindowOutput:
+    """Run an ensemble over the tiles of a volume.
 
     networks : give two logits (n, 2, z, y, x) for (n, channels, z, y, x);  read : gives the float32 input
     (channels, z, y, x) of a box;  batch : tiles and mirrored tiles in one forward pass;  average : over folds,
@@ -176,7 +177,8 @@ def slide(
             del value, probabilities, weight
         del differences
     spread_map = None if spread_total is None else spread_total.cpu().numpy()
-    return Window(total.cpu().numpy(), spread_map, sums[1] / sums[0] if sums[0] else 0.0, tiles.box, batch)
+    mean_spread = sums[1] / sums[0] if sums[0] else 0.0
+    return SlidingWindowOutput(total.cpu().numpy(), spread_map, mean_spread, tiles.box, batch)
 
 
 def _differences_if_they_fit(networks, given, flips, batch: int, device: torch.device) -> torch.Tensor | None:
@@ -190,6 +192,7 @@ def _differences_if_they_fit(networks, given, flips, batch: int, device: torch.d
 
 
 def _half(batch: int, tile: Sequence[int], device: torch.device) -> int:
+    """Half of a batch that did not fit, once the memory that torch has cached is free; InputError for half of 1."""
     if batch == 1:
         raise InputError(
             f"the memory of {device.type} does not suffice for one tile of {' x '.join(map(str, tile))} voxels",
@@ -237,6 +240,7 @@ def _differences(networks, given: list[torch.Tensor], flips, batch: int) -> torc
                 sums[fold, index] += difference.flip([axis - 1 for axis in axes]) if axes else difference
             del logits, differences, difference
         del images
+    require_finite(sums)
     return sums.div_(len(flips))
 
 

@@ -1,4 +1,4 @@
-"""A cohort under a time limit, on paper: voxel limits against budget mode, with and without the body's box.
+"""Simulated inference times of a cohort: mirroring by voxel limits against a time budget, with and without body box.
 
 Nothing is run: the grids of the studies give voxels and tiles, an assumed number of seconds a forward pass gives times.
 Paper, section 2.2, "Dynamic Inference Depth".
@@ -33,8 +33,8 @@ class Grid:
 
 
 @dataclass(frozen=True)
-class Setting:
-    """How the ensemble runs.
+class InferenceSetting:
+    """Assumptions about ensemble, machine and time limit.
 
     members : networks;  patch : voxels of a tile;  tile_step : distance of tiles as part of their size;
     pass_s, fixed_s, per_voxel_s : seconds of a forward pass of one network on one tile, of a study whatever its size
@@ -53,7 +53,7 @@ class Setting:
 
     @property
     def calibration(self) -> dict:
-        """As `clickpet.predict.calibrate` would write it."""
+        """The assumed times in the form of `clickpet.predict.calibrate`."""
         per_pass = {str(n_axes): self.pass_s for n_axes in range(4)}
         return {"fixed_s": self.fixed_s, "per_voxel_s": self.per_voxel_s, "pass_s": per_pass}
 
@@ -66,12 +66,16 @@ def read_grids(path: str | Path) -> list[Grid]:
     path = Path(path)
     if not path.is_file():
         raise InputError("no such file", where=path, mend="give a table of PET grids")
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = csv.DictReader(file, delimiter="\t")
-        missing = [name for name in COLUMNS if name not in (rows.fieldnames or [])]
-        if missing:
-            raise InputError(f"has no column {', '.join(missing)}", where=path, mend=f"give {', '.join(COLUMNS)}")
-        grids = [_grid(row, f"{path}: row {number}") for number, row in enumerate(rows, start=2)]
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file, delimiter="\t")
+            columns, rows = reader.fieldnames or [], list(reader)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"is no table ({error})", where=path, mend="save it as tab-separated UTF-8") from error
+    missing = [name for name in COLUMNS if name not in columns]
+    if missing:
+        raise InputError(f"has no column {', '.join(missing)}", where=path, mend=f"give {', '.join(COLUMNS)}")
+    grids = [_grid(row, f"{path}: row {number}") for number, row in enumerate(rows, start=2)]
     if not grids:
         raise InputError("holds no study", where=path, mend="give a row for each study")
     return grids
@@ -96,7 +100,7 @@ def median_spacings(grids: Iterable[Grid]) -> dict[str, tuple[float, float, floa
     return {tracer: tuple(np.median(of_tracer, axis=0).tolist()) for tracer, of_tracer in edges.items()}
 
 
-def workload(grid: Grid, network_mm: Sequence[float], setting: Setting, *, body_box: bool) -> Workload:
+def workload(grid: Grid, network_mm: Sequence[float], setting: InferenceSetting, *, body_box: bool) -> Workload:
     """Voxels, tiles and members of a study whose network sees it at a spacing of `network_mm` (x, y, z)."""
     shape = [max(1, round(n * edge / to)) for n, edge, to in zip(grid.shape, grid.spacing_mm, network_mm, strict=True)]
     box = None
@@ -109,23 +113,36 @@ def workload(grid: Grid, network_mm: Sequence[float], setting: Setting, *, body_
     return Workload(int(np.prod(grid.shape)), len(tiles), setting.members)
 
 
-def pass_s_of_limits(setting: Setting, network_mm: Sequence[float], limits: Sequence[float] = VOXEL_LIMITS) -> list:
-    """Seconds a pass at which FDG studies just below each of `limits` take exactly the time limit, whole grid."""
+def pass_s_of_limits(
+    setting: InferenceSetting,
+    network_mm: Sequence[float],
+) -> list:
+    """Seconds a pass at which FDG studies just below each of the paper's voxel limits take exactly the time limit.
+
+    network_mm : spacing (x, y, z) of the network's grid; tiles are over the whole grid.
+    """
     seconds = []
-    for limit, n_axes in zip(limits, (3, 2, 1), strict=True):
+    for limit, n_axes in zip(VOXEL_LIMITS, (3, 2, 1), strict=True):
         slices = int(limit) // FDG_SLICE_VOX**2
         work = workload(Grid("fdg", (FDG_SLICE_VOX,) * 2 + (slices,), tuple(network_mm)), network_mm, setting,
                         body_box=False)  # fmt: skip
-        left = setting.time_limit_s - setting.fixed_s - setting.per_voxel_s * work.voxels
-        seconds.append(left / (work.tiles * 2**n_axes * work.members))
+        remaining_s = setting.time_limit_s - setting.fixed_s - setting.per_voxel_s * work.voxels
+        seconds.append(remaining_s / (work.tiles * 2**n_axes * work.members))
     return seconds
 
 
 def simulate(
-    grids: Sequence[Grid], setting: Setting, network_mm: Mapping[str, Sequence[float]], *, mode: str, body_box: bool
+    grids: Sequence[Grid],
+    setting: InferenceSetting,
+    network_mm: Mapping[str, Sequence[float]],
+    *,
+    mode: str,
+    body_box: bool,
 ) -> dict:
-    """What the studies get: {"axes": studies with 3, 2, 1, 0 axes, "over": studies over the limit, "longest_s",
-    "median_s", "tiles": their sum}.
+    """Mirroring and times of the studies.
+
+    Returns {"axes": studies with 3, 2, 1, 0 axes, "over": studies over the limit, "longest_s", "median_s", "tiles":
+    their sum}.
 
     mode : "voxels" (the paper's limits) or "budget" (the most axes that fit);  network_mm : spacing by tracer.
     """
@@ -144,7 +161,9 @@ def simulate(
             "tiles": tiles}  # fmt: skip
 
 
-def plan_table(grids: Sequence[Grid], settings: Sequence[Setting], network_mm: Mapping[str, Sequence[float]]) -> str:
+def plan_table(
+    grids: Sequence[Grid], settings: Sequence[InferenceSetting], network_mm: Mapping[str, Sequence[float]]
+) -> str:
     """`simulate` for each setting, mode and tiling, as a Markdown table."""
     head = ["networks", "s a pass", "axes by", "tiles over", "3 axes", "2", "1", "0"]
     head += ["over the limit", "median s", "longest s", "tiles in all"]

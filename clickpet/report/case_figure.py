@@ -1,11 +1,10 @@
-"""One case at a glance: maximum intensity projections with truth, prediction, clicks, missed and false lesions."""
+"""Figure of a case: maximum intensity projections with truth, prediction, missed and false lesions, and clicks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cc3d
 import nibabel as nib
 import numpy as np
 from matplotlib.figure import Figure
@@ -13,9 +12,16 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 
-from clickpet.clicks.clicks import KINDS, Clicks
+from clickpet.clicks.model import KINDS, Clicks
+from clickpet.components import (
+    LESION_CONNECTIVITY,
+    component_overlap,
+    encode_mask,
+    iterate_voxels,
+    label_components,
+)
 from clickpet.images import spacing_mm
-from clickpet.report.style import BLACK, BLUE, GREEN, VERMILION, manners, new_figure
+from clickpet.report.style import BLACK, BLUE, DARK_GREY, GREEN, VERMILION, figure_style, new_figure
 
 #: SUV that is drawn black.
 WINDOW_MAX_SUV = 10.0
@@ -26,14 +32,17 @@ WIDTH_IN, MIN_HEIGHT_IN, MAX_HEIGHT_IN = 5.6, 2.8, 6.4
 #: Room for title and legend.
 FRAME_HEIGHT_IN = 0.9
 CASE_DPI = 110
+#: Characters in a line of the title.
+TITLE_WIDTH = 84
 OPACITY = 0.6
-_CONNECTIVITY = 18
 _FOUND, _MISSED, _FALSE = GREEN, VERMILION, BLUE
+#: Marker, colour and name of each kind of click, in the order of drawing.
+CLICK_MARKS = {"background": ("x", "#7a3e93", "background click"), "tumor": ("+", BLACK, "tumour click")}
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of the lesions, as bool masks (x, y, z): `matched` are predicted voxels of components that
+    """Detection outcome of the lesions, as bool masks (x, y, z): `matched` are predicted voxels of components that
     touch the truth, `missed` true components that touch no predicted voxel, `false` predicted components that
     touch no true voxel (the components behind the official FNV and FPV, 18-connected)."""
 
@@ -49,11 +58,14 @@ def lesion_outcome(lesions: np.ndarray, truth: np.ndarray) -> Outcome:
 
 
 def _untouched(mask: np.ndarray, other: np.ndarray) -> np.ndarray:
-    labels = cc3d.connected_components(mask.astype(np.uint8), connectivity=_CONNECTIVITY)
-    untouched = np.ones(int(labels.max()) + 1, bool)
-    untouched[labels[other]] = False
-    untouched[0] = False
-    return untouched[labels]
+    """The components of `mask` (bool) that share no voxel with `other`."""
+    encoded = encode_mask(mask)
+    component, count = label_components(encoded, LESION_CONNECTIVITY)
+    alone = component_overlap(encoded, component, count, encode_mask(other, encoded.axes)) == 0
+    untouched = np.zeros_like(mask)
+    for _, _, index in iterate_voxels(encoded.select(alone[component])):
+        untouched[index] = True
+    return untouched
 
 
 def draw_case(
@@ -111,7 +123,7 @@ def _turned_points(points, affine: np.ndarray, turned_affine: np.ndarray) -> np.
 
 def _draw(volume, layers, points, edges_mm, title, *, has_truth) -> Figure:
     lengths = [length * edge for length, edge in zip(volume.shape, edges_mm, strict=True)]
-    with manners():
+    with figure_style():
         height_in = WIDTH_IN * lengths[2] / (lengths[0] + lengths[1]) + FRAME_HEIGHT_IN
         figure = new_figure(min(max(height_in, MIN_HEIGHT_IN), MAX_HEIGHT_IN), WIDTH_IN)
         views = figure.subplots(1, 2, width_ratios=[lengths[0], lengths[1]])
@@ -127,7 +139,7 @@ def _draw(volume, layers, points, edges_mm, title, *, has_truth) -> Figure:
                     _shade(view, layers[layer].any(axis=along).T[:, ::-1], colour, extent)
             if has_truth:
                 _outline(view, layers["truth"].any(axis=along).T[:, ::-1], extent)
-            for kind, marker, colour in (("background", "x", "#7a3e93"), ("tumor", "+", BLACK)):
+            for kind, (marker, colour, _) in CLICK_MARKS.items():
                 if len(points.get(kind, ())):
                     spots = points[kind]
                     view.plot(
@@ -142,9 +154,9 @@ def _draw(volume, layers, points, edges_mm, title, *, has_truth) -> Figure:
             view.set_xlim(0, lengths[across])
             view.set_ylim(0, lengths[2])
             view.set_axis_off()
-            view.set_title(name, fontsize=7, fontweight="normal", color="#57606a")
+            view.set_title(name, fontsize=7, fontweight="normal", color=DARK_GREY)
         _scale_bar(views[0], lengths)
-        figure.suptitle(_folded(title), fontsize=8, x=0.01, ha="left", parse_math=False)
+        figure.suptitle(_wrapped(title), fontsize=8, x=0.01, ha="left", parse_math=False)
         figure.legend(handles=_legend(points, has_truth), loc="outside lower left", ncols=4, fontsize=6.5)
     return figure
 
@@ -192,14 +204,12 @@ def _legend(points, has_truth: bool) -> list:
         ]
     else:
         handles.append(Patch(color=_FALSE, alpha=OPACITY, label="predicted lesion (no truth given)"))
-    for kind, marker, colour, label in (
-        ("tumor", "+", BLACK, "tumour click"),
-        ("background", "x", "#7a3e93", "background click"),
-    ):
+    for kind, (marker, colour, label) in reversed(CLICK_MARKS.items()):
         label = f"{label} (n = {len(points.get(kind, ()))})"
         handles.append(Line2D([], [], color=colour, marker=marker, linestyle="none", markersize=5, label=label))
     return handles
 
 
-def _folded(title: str, width: int = 84) -> str:
-    return "\n".join(title[start : start + width] for start in range(0, len(title), width))
+def _wrapped(title: str) -> str:
+    """`title` in lines of TITLE_WIDTH characters."""
+    return "\n".join(title[start : start + TITLE_WIDTH] for start in range(0, len(title), TITLE_WIDTH))

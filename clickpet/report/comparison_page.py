@@ -1,13 +1,11 @@
-"""The page that compares runs, for ablations: means, paired differences, curves, study by study."""
+"""Comparison report of runs (ablations): means, paired differences, ranking and curves on one HTML page."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
-from matplotlib.figure import Figure as Drawing
 
 from clickpet.evaluate.comparison import (
     METRICS,
@@ -19,19 +17,21 @@ from clickpet.evaluate.comparison import (
     rank_runs,
     run_means,
 )
-from clickpet.evaluate.summary import write_table
+from clickpet.evaluate.tables import write_table
 from clickpet.files import write_text
 from clickpet.report.figures import curve_band
 from clickpet.report.method_section import definitions_block
 from clickpet.report.page import Cell, Figure, Section, Table, Text, estimate, number, render_page
 from clickpet.report.style import (
-    DPI,
     GROUP_COLOURS,
+    LIGHT_GREY,
     TRACER_COLOURS,
     TRACER_MARKERS,
+    figure_style,
+    legend_label,
     logarithmic,
-    manners,
     new_figure,
+    png_bytes,
     tracer_name,
 )
 
@@ -191,7 +191,7 @@ def _group_name(group: str, level: str) -> str:
 
 def _scatter(reference: Run, other: Run, number_of_run: int) -> Figure:
     pair = reference.scores.merge(other.scores[["slug", *_SCORES]], on="slug", suffixes=("", "_other"))
-    with manners():
+    with figure_style():
         drawing = new_figure(2.6)
         for metric, panel in zip(_SCORES, drawing.subplots(1, len(_SCORES)), strict=True):
             known = pair.dropna(subset=[metric, f"{metric}_other"])
@@ -205,7 +205,7 @@ def _scatter(reference: Run, other: Run, number_of_run: int) -> Figure:
                 top = 1.3 * max(1.0, *known[metric], *known[f"{metric}_other"])
                 logarithmic(panel, "x", linear_below=1)
                 logarithmic(panel, "y", linear_below=1)
-            panel.plot([0, top], [0, top], color="#8b949e", linewidth=0.8)
+            panel.plot([0, top], [0, top], color=LIGHT_GREY, linewidth=0.8)
             panel.set_xlim(-0.03 if metric == "dice" else -0.1, top)
             panel.set_ylim(-0.03 if metric == "dice" else -0.1, top)
             panel.set_box_aspect(1)
@@ -218,7 +218,7 @@ def _scatter(reference: Run, other: Run, number_of_run: int) -> Figure:
         f"scatter-{number_of_run}",
         f"“{other.name}” over “{reference.name}”, a dot per study. On the line both are equal; above it the run has "
         "the higher value. Volumes are linear below 1 ml, logarithmic above.",
-        _png(drawing),
+        png_bytes(drawing),
         f"Scores of the studies in {other.name} over those in {reference.name}",
     )
 
@@ -227,13 +227,13 @@ def _curves(runs: Sequence[Run], options: dict) -> list:
     run_over_clicks = [run for run in runs if not run.interactive.empty]
     if not run_over_clicks:
         return [Text("None of the runs has an interactive evaluation.")]
-    with manners():
+    with figure_style():
         drawing = new_figure(2.6)
         for metric, panel in zip(_SCORES, drawing.subplots(1, len(_SCORES)), strict=True):
             for place, run in enumerate(run_over_clicks):
                 colour = GROUP_COLOURS[place % len(GROUP_COLOURS)]
                 band = curve_band(run.interactive, metric, **options)
-                label = f"{run.name} (n = {run.interactive['slug'].nunique()})"
+                label = legend_label(f"{run.name} (n = {run.interactive['slug'].nunique()})")
                 panel.plot(band.index, band["mean"], color=colour, marker="o", markersize=2.5, label=label)
                 panel.fill_between(band.index, band["low"], band["high"], color=colour, alpha=0.15, linewidth=0)
             panel.set_title(METRICS[metric][0])
@@ -242,7 +242,7 @@ def _curves(runs: Sequence[Run], options: dict) -> list:
         handles, labels = panel.get_legend_handles_labels()
         drawing.legend(handles, labels, loc="outside lower center", ncols=3)
     caption = "Mean scores over the clicks of each kind with confidence bands (bootstrap over patients)."
-    return [Figure("run-curves", caption, _png(drawing), "Scores of each run over the number of clicks")]
+    return [Figure("run-curves", caption, png_bytes(drawing), "Scores of each run over the number of clicks")]
 
 
 def _study_table(runs: Sequence[Run]) -> Table:
@@ -256,10 +256,3 @@ def _study_table(runs: Sequence[Run]) -> Table:
     columns = [("Study", "text"), ("Tracer", "text"), *((head, "number") for head in heads)]
     caption = "Scores of every study in every run."
     return Table("all-values", caption, columns, rows, folded=f"Every study ({len(rows)})")
-
-
-def _png(drawing: Drawing) -> bytes:
-    buffer = io.BytesIO()
-    with manners():
-        drawing.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
-    return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""A run as a research object: RO-Crate 1.1 metadata (https://w3id.org/ro/crate/1.1) beside the results."""
+"""RO-Crate 1.1 metadata of a run (https://w3id.org/ro/crate/1.1)."""
 
 from __future__ import annotations
 
@@ -34,9 +34,7 @@ _DESCRIPTIONS = {
 }
 
 
-def describe_run(
-    provenance: Mapping, outputs: Sequence[str | Path], *, root: str | Path, name: str = "clickpet results"
-) -> dict:
+def describe_run(provenance: Mapping, outputs: Sequence[str | Path], *, root: str | Path) -> dict:
     """RO-Crate metadata of a run, to be written as `ro-crate-metadata.json` into `root`.
 
     provenance : as of `clickpet.report.provenance.gather_provenance`;  outputs : existing files below `root`, each
@@ -75,7 +73,7 @@ def describe_run(
         {
             "@id": "./",
             "@type": "Dataset",
-            "name": name,
+            "name": "clickpet results",
             "description": (
                 "Click-guided lesion segmentation in whole-body PET/CT: trained models' predictions, scores and report "
                 f"of {provenance['cohort']['studies']} studies of {provenance['cohort']['patients']} patients."

@@ -1,4 +1,4 @@
-"""The data part of a report: the cohort, how SUV came about, and what was found to be odd."""
+"""Report section on the data: the cohort, SUV computation and findings of the quality control."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def clicks_sentence(run: RunResults) -> str:
 def cohort_table(run: RunResults) -> Table:
     """A row per tracer, centre and split: studies, patients, lesions and their volume."""
     cohort = run.cohort.copy()
-    cohort["tracer"] = _told_tracer(run)
+    cohort["tracer"] = _known_tracers(run)
     wanted = [name for name in ("slug", "truth_lesions", "truth_volume_ml") if name in run.scores]
     cohort = cohort.merge(run.scores[wanted], on="slug", how="left")
     for name in ("truth_lesions", "truth_volume_ml"):
@@ -80,8 +80,8 @@ def cohort_table(run: RunResults) -> Table:
     )
 
 
-def _told_tracer(run: RunResults) -> list[str]:
-    """The cohort's tracer, or else the one that was found."""
+def _known_tracers(run: RunResults) -> list[str]:
+    """The tracer of each study: the cohort's, or else the one that was found."""
     found = dict(zip(run.scores["slug"], run.scores["tracer"], strict=True)) if "slug" in run.scores else {}
     return [row.tracer or found.get(row.slug, "") for row in run.cohort.itertuples()]
 
@@ -139,12 +139,17 @@ def suv_blocks(run: RunResults) -> list:
             [[source, rule, len(slugs)] for (source, rule), slugs in sorted(kinds.items())],
         )
     ]
-    warned = [(slug, text) for slug, audit in audits.items() for text in audit.get("warnings") or []]
+    warned = [
+        (slug, text)
+        for slug, record in run.cases.items()
+        for part in ("suv", "ct")
+        for text in (record.get(part) or {}).get("warnings") or []
+    ]
     if warned:
         blocks.append(
             Table(
                 "suv-warnings",
-                "Remarks of the SUV computation.",
+                "Remarks of the import: SUV, and CT against PET.",
                 [("Study", "text"), ("Remark", "text")],
                 [[run.names.get(slug, slug), text] for slug, text in warned],
             )

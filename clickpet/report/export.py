@@ -1,4 +1,4 @@
-"""Masks and lesion tables out of a folder of results, under the names that the user's studies came with."""
+"""Export of masks and lesion tables from a folder of results, under the original names of the studies."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ import pandas as pd
 from clickpet.cohort import SPLITS, Study
 from clickpet.errors import InputError
 from clickpet.evaluate.lesion_table import measure_lesions, measure_study
-from clickpet.evaluate.summary import write_table
+from clickpet.evaluate.tables import write_table
 from clickpet.files import read_json, replacing
 from clickpet.images import read_image
 from clickpet.ingest.study import holds_dicom
+from clickpet.slugs import output_name
 
-#: Longest name of a file without its suffix; file systems take 255 bytes with it.
-LONGEST_NAME_BYTES = 200
-#: What the tables of the whole cohort tell of a study.
+#: First columns of the tables of the whole cohort.
 LABELS = ("case", "file", "tracer", "patient", "centre", "split")
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written of a study: its row of studies.csv and its lesions. seg : whether a DICOM SEG was written."""
+    """What was written of a study.  row : of studies.csv;  lesions : of `measure_lesions`;  seg : whether a DICOM SEG
+    was written."""
 
     row: dict
     lesions: pd.DataFrame
@@ -65,7 +65,7 @@ def choose_studies(
     return there, [study for study in chosen if study not in there]
 
 
-def others(studies: Sequence[Study], results: Path) -> list[str]:
+def masks_of_no_study(studies: Sequence[Study], results: Path) -> list[str]:
     """Slugs of the masks in `results` that belong to none of `studies`."""
     known = {study.slug for study in studies}
     found = sorted(path.parent.name for path in results.glob("cases/*/lesions.nii.gz"))
@@ -79,7 +79,7 @@ def export_results(
     *,
     identity: str = "case",
     jobs: int = 1,
-    say: Callable[[str], None] = print,
+    progress: Callable[[str], None] = print,
 ) -> list[Exported]:
     """Export the final masks of `studies` (see `choose_studies`) below `to`; returns what was written.
 
@@ -87,7 +87,8 @@ def export_results(
     Segmentation on its slices;  tables/{case}.csv : its lesions as `measure_lesions` gives them;  lesions.csv,
     studies.csv : all lesions, and a row a study with lesions, TMTV, TLG, SUVmax.  {case} is the name in the cohort
     table; one that cannot be a file's name becomes its slug, which the column `file` tells.
-    identity : whom a SEG names, see `clickpet.dicom.seg_export.write_seg`;  jobs : processes.
+    identity : whom a SEG names, see `clickpet.dicom.seg_export.write_seg`;  jobs : processes;  progress : called
+    with a line for each study.
 
     Raises InputError for a DICOM PET that was changed since, so that the mask is not on its grid.
     """
@@ -95,16 +96,16 @@ def export_results(
     work = partial(_export_study, results=results, to=to, identity=identity)
     names = file_names(studies)
     done: list[Exported] = []
-    for exported in _each(work, studies, names, jobs):
+    for exported in _map_studies(work, studies, names, jobs):
         done.append(exported)
-        row = exported.row
-        say(f"{row['case']}: {row['lesions']} lesions, {row['tmtv_ml']:.1f} ml" + (", SEG" if exported.seg else ""))
+        row, seg = exported.row, ", SEG" if exported.seg else ""
+        progress(f"{row['case']}: {row['lesions']} lesions, {row['tmtv_ml']:.1f} ml{seg}")
     write_table(to / "studies.csv", pd.DataFrame([one.row for one in done]))
     write_table(to / "lesions.csv", pd.concat([_named(one) for one in done], ignore_index=True))
     return done
 
 
-def _each(work: Callable, studies: Sequence[Study], names: Sequence[str], jobs: int) -> Iterator[Exported]:
+def _map_studies(work: Callable, studies: Sequence[Study], names: Sequence[str], jobs: int) -> Iterator[Exported]:
     if jobs == 1:
         yield from map(work, studies, names)
         return
@@ -115,10 +116,10 @@ def _each(work: Callable, studies: Sequence[Study], names: Sequence[str], jobs: 
 def file_names(studies: Sequence[Study]) -> list[str]:
     """Names of the studies' files without suffix: the case, or its slug where the case cannot be one or is taken."""
     names, taken = [], set()
+    owner = {study.slug.lower(): study.case for study in studies}
     for study in studies:
-        name = study.case
-        fits = not any(character in name for character in "/\\\0") and name.strip(". ") == name
-        if not fits or len(name.encode()) > LONGEST_NAME_BYTES or name.lower() in taken:
+        name = output_name(study.case)
+        if name.lower() in taken or owner.get(name.lower(), study.case) != study.case:
             name = study.slug
         taken.add(name.lower())
         names.append(name)
@@ -149,7 +150,7 @@ def _export_study(study: Study, name: str, *, results: Path, to: Path, identity:
 
 
 def _named(exported: Exported) -> pd.DataFrame:
-    """The lesions of a study behind the labels of the study."""
+    """The lesion table of a study with LABELS as its first columns."""
     table = exported.lesions.copy()
     for place, label in enumerate(LABELS):
         table.insert(place, label, exported.row[label])

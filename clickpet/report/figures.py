@@ -16,21 +16,24 @@ from matplotlib.ticker import MaxNLocator
 
 from clickpet.evaluate.agreement import agreement, volume_class
 from clickpet.evaluate.bootstrap import bootstrap_mean
-from clickpet.evaluate.run_results import TrainingCurve
+from clickpet.evaluate.training_curves import TrainingCurve
 from clickpet.report.page import MINUS, number
 from clickpet.report.style import (
     BLACK,
     GROUP_COLOURS,
+    LIGHT_GREY,
     PAGE_WIDTH_IN,
     TRACER_COLOURS,
     TRACER_MARKERS,
+    figure_style,
     logarithmic,
-    manners,
     new_figure,
     note_figure,
     tracer_name,
 )
 
+#: Pictures side by side in a gallery.
+GALLERY_COLUMNS = 3
 #: Scores of the official evaluation: column, name, unit.
 METRICS = (
     ("dice", "Dice", ""),
@@ -49,7 +52,7 @@ def draw_interactive_curves(interactive: pd.DataFrame, *, repeats: int, confiden
         rows.append(("By tracer and centre", ["tracer", "centre"]))
     styles = dict(zip(sorted(interactive["centre"].unique()), cycle(("-", "--", ":", "-."))))
     steps = sorted(interactive["clicks"].unique())
-    with manners():
+    with figure_style():
         figure = new_figure(2.5 * len(rows))
         for (title, columns), part in zip(rows, np.atleast_1d(figure.subfigures(len(rows))), strict=True):
             part.suptitle(title, fontsize=8.5, fontweight="bold", x=0.01, ha="left")
@@ -95,7 +98,7 @@ def draw_training_curves(training: Mapping[str, Sequence[TrainingCurve]]) -> Fig
     rows = {model: curves for model, curves in rows.items() if curves}
     if not rows:
         return note_figure("No model was trained in this run: there are no training curves.")
-    with manners():
+    with figure_style():
         figure = new_figure(1.9 * len(rows))
         panels = figure.subplots(len(rows), 2, squeeze=False)
         for (model, curves), (loss, quality) in zip(rows.items(), panels, strict=True):
@@ -127,7 +130,7 @@ def draw_dice_by_case(scores: pd.DataFrame) -> Figure:
     if scored.empty:
         return note_figure("No study with lesions has a truth to be scored against: there is no Dice.")
     tracers = sorted(scored["tracer"].unique())
-    with manners():
+    with figure_style():
         figure = new_figure(2.9)
         cloud, strip = figure.subplots(1, 2, width_ratios=[3, 1.2], sharey=True)
         for place, tracer in enumerate(tracers):
@@ -136,8 +139,8 @@ def draw_dice_by_case(scores: pd.DataFrame) -> Figure:
             cloud.scatter(rows["truth_volume_ml"], rows["dice"], s=16, linewidths=0, **look, label=_label(tracer, rows))
             spread = np.linspace(-0.25, 0.25, len(rows)) if len(rows) > 1 else [0.0]
             strip.scatter(place + np.asarray(spread), rows["dice"].sort_values(), s=10, linewidths=0, **look)
-            strip.hlines(rows["dice"].mean(), place - 0.35, place + 0.35, color="#1b1f24", linewidth=1.4)
-            strip.hlines(rows["dice"].median(), place - 0.35, place + 0.35, color="#1b1f24", linewidth=1, linestyle=":")
+            strip.hlines(rows["dice"].mean(), place - 0.35, place + 0.35, color=BLACK, linewidth=1.4)
+            strip.hlines(rows["dice"].median(), place - 0.35, place + 0.35, color=BLACK, linewidth=1, linestyle=":")
         logarithmic(cloud, "x")
         cloud.set_xlabel("true lesion volume of the study (ml)")
         cloud.set_ylabel("Dice")
@@ -155,7 +158,7 @@ def draw_bland_altman(scores: pd.DataFrame) -> Figure:
     if scores.empty:
         return note_figure("No study has a truth to compare its total lesion volume with.")
     tracers = sorted(scores["tracer"].unique())
-    with manners():
+    with figure_style():
         figure = new_figure(2.9)
         panels = figure.subplots(1, len(tracers), squeeze=False)[0]
         for tracer, panel in zip(tracers, panels, strict=True):
@@ -167,10 +170,10 @@ def draw_bland_altman(scores: pd.DataFrame) -> Figure:
                 marker=TRACER_MARKERS.get(tracer, "s"),
             )  # fmt: skip
             bias, low, high = agreement(difference.to_numpy())
-            panel.axhline(0, color="#8b949e", linewidth=0.8)
+            panel.axhline(0, color=LIGHT_GREY, linewidth=0.8)
             for value, style, name in ((bias, "-", "bias"), (low, "--", f"{MINUS}1.96 SD"), (high, "--", "+1.96 SD")):
                 if np.isfinite(value):
-                    panel.axhline(value, color="#1b1f24", linewidth=1, linestyle=style)
+                    panel.axhline(value, color=BLACK, linewidth=1, linestyle=style)
                     panel.annotate(
                         f"{name} {number(value, 1).text} ml", (1, value), xycoords=("axes fraction", "data"),
                         ha="right", va="bottom", fontsize=6.5,
@@ -190,7 +193,7 @@ def draw_sensitivity_by_volume(sensitivity: pd.DataFrame) -> Figure:
     edges = sorted({(low, high) for low, high in zip(sensitivity["low_ml"], sensitivity["high_ml"], strict=True)})
     tracers = sorted(sensitivity["tracer"].unique())
     width = 0.8 / len(tracers)
-    with manners():
+    with figure_style():
         figure = new_figure(2.8)
         panel = figure.subplots()
         for index, tracer in enumerate(tracers):
@@ -203,7 +206,7 @@ def draw_sensitivity_by_volume(sensitivity: pd.DataFrame) -> Figure:
             )
             bounds = rows.dropna(subset=["low", "high"])
             bounded = places[rows[["low", "high"]].notna().all(axis=1).to_numpy()]
-            panel.vlines(bounded, bounds["low"], bounds["high"], color="#1b1f24", linewidth=1)
+            panel.vlines(bounded, bounds["low"], bounds["high"], color=BLACK, linewidth=1)
             for place, row in zip(places, rows.itertuples(), strict=True):
                 panel.text(place, 1.03, f"{row.found}/{row.lesions}", ha="center", fontsize=6)
         panel.set_xticks(range(len(edges)), [volume_class(*edge) for edge in edges])
@@ -215,17 +218,18 @@ def draw_sensitivity_by_volume(sensitivity: pd.DataFrame) -> Figure:
     return figure
 
 
-def draw_gallery(pictures: Sequence[str | Path], *, columns: int = 3) -> Figure:
+def draw_gallery(pictures: Sequence[str | Path]) -> Figure:
     """Case pictures side by side, in the given order."""
     from matplotlib.image import imread
 
     if not pictures:
         return note_figure("No case picture was drawn.")
     images = [imread(path) for path in pictures]
-    n_rows = -(-len(images) // columns)
-    with manners():
-        figure = new_figure(PAGE_WIDTH_IN / columns * max(image.shape[0] / image.shape[1] for image in images) * n_rows)
-        panels = figure.subplots(n_rows, columns, squeeze=False)
+    n_rows = -(-len(images) // GALLERY_COLUMNS)
+    with figure_style():
+        tallest = max(image.shape[0] / image.shape[1] for image in images)
+        figure = new_figure(PAGE_WIDTH_IN / GALLERY_COLUMNS * tallest * n_rows)
+        panels = figure.subplots(n_rows, GALLERY_COLUMNS, squeeze=False)
         for panel in panels.flat:
             panel.set_axis_off()
         for panel, image in zip(panels.flat, images, strict=False):

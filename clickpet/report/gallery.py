@@ -1,4 +1,4 @@
-"""Which cases to look at first: the worst ones, in groups that can be compared among themselves."""
+"""Gallery of case figures, worst cases first."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def worst_first(scores: pd.DataFrame, slugs: Collection[str]) -> WorstCases:
     )
 
 
-def choose(worst: WorstCases, count: int) -> WorstCases:
+def select_cases(worst: WorstCases, count: int) -> WorstCases:
     """The first `count` cases over all groups: at most a quarter of them lesion-free while others wait, studies
     without truth last."""
     healthy = min(len(worst.lesion_free), int(count * LESION_FREE_SHARE))
@@ -60,7 +60,7 @@ def choose(worst: WorstCases, count: int) -> WorstCases:
 def worst_pictures(scores: pd.DataFrame, pictures: Iterable[str | Path], count: int = 12) -> list[Path]:
     """Paths of the `count` pictures (`{slug}/mip_overlay.png`) to look at first."""
     by_slug = {Path(path).parent.name: Path(path) for path in pictures}
-    chosen = choose(worst_first(scores, list(by_slug)), count)
+    chosen = select_cases(worst_first(scores, list(by_slug)), count)
     return [by_slug[slug] for slug in (*chosen.with_lesions, *chosen.lesion_free, *chosen.without_truth)]
 
 
@@ -70,7 +70,7 @@ def gallery_section(run: RunResults, count: int) -> Section:
         return Section("gallery", "Cases, worst first", [Text("No case picture was given.")])
     slugs = [slug for slug in run.cohort["slug"] if slug in run.case_pictures]
     worst = worst_first(run.scores, slugs)
-    shown = choose(worst, count)
+    shown = select_cases(worst, count)
     facts = case_facts(run)
     blocks: list = [
         Text(
@@ -92,15 +92,15 @@ def gallery_section(run: RunResults, count: int) -> Section:
             blocks.append(
                 Gallery(f"gallery-{key}", f"{caption} ({len(chosen)} of {len(all_slugs)} studies).", pictures)
             )
-    left = [slug for _, _, chosen, all_slugs in groups for slug in all_slugs if slug not in set(chosen)]
-    if left:
+    other_slugs = [slug for _, _, chosen, all_slugs in groups for slug in all_slugs if slug not in set(chosen)]
+    if other_slugs:
         blocks.append(
             Table(
                 "other-pictures",
                 "Pictures of the other studies, in the folder of results.",
                 [("Study", "text"), ("Scores", "text"), ("Picture", "text")],
-                [[run.names[slug], facts[slug], _place(run.case_pictures[slug])] for slug in left],
-                folded=f"The other {len(left)} studies",
+                [[run.names[slug], facts[slug], _place(run.case_pictures[slug])] for slug in other_slugs],
+                folded=f"The other {len(other_slugs)} studies",
             )
         )
     return Section("gallery", "Cases, worst first", blocks)

@@ -1,4 +1,4 @@
-"""The method of a run in words, from its resolved configuration and the paper's section 2.2."""
+"""Report section on the method: the resolved configuration in words, and definitions of the metrics."""
 
 from __future__ import annotations
 
@@ -94,14 +94,19 @@ def _heatmaps(heatmap: Mapping) -> str:
     unit = {"voxel": "voxels", "mm": "mm"}[heatmap["unit"]]
     peak = "each with a peak of 1" if heatmap["peak"] == "unit" else "each with a sum of 1"
     text = (
-        f"One channel: tumour clicks as Gaussians of sigma = {heatmap['sigma_tumor']:g} {unit} ({peak}), zero where "
-        f"SUV is below the smaller of {heatmap['suv_gate']:g} g/ml and the SUV at the click, clipped to [0, 1]; minus "
-        f"background clicks as Gaussians of sigma = {heatmap['sigma_background']:g} {unit}, zero where the tumour "
-        "map is positive."
+        f"One channel: tumour clicks as Gaussians of sigma = {_sigma(heatmap['sigma_tumor'])} {unit} ({peak}), zero "
+        f"where SUV is below the smaller of {heatmap['suv_gate']:g} g/ml and the SUV at the click, clipped to [0, 1]; "
+        f"minus background clicks as Gaussians of sigma = {_sigma(heatmap['sigma_background'])} {unit}, zero where the "
+        f"tumour map is positive{', but for the clicked voxels' if heatmap['keep_clicked'] else ''}."
     )
     if heatmap["compat"] == "released":
         text += " Signs are those of the released code (compat: released), to fit weights trained with it."
     return text
+
+
+def _sigma(sigma: float | Sequence[float]) -> str:
+    """A sigma, or three of them: "3", "3 x 3 x 2"."""
+    return " x ".join(f"{one:g}" for one in (sigma if isinstance(sigma, Sequence) else [sigma]))
 
 
 def _organs(organs: Mapping, train: Mapping) -> str:
@@ -131,7 +136,8 @@ def _tracer(tracer: Mapping) -> str:
 def _training(train: Mapping, folds: Sequence) -> str:
     iterations = train["iterations_per_epoch"]
     patch = " x ".join(str(length) for length in train["patch_size"])
-    start = "from a pretrained CT/PET checkpoint" if train["pretrained"] else "from random weights"
+    seen = "(if it saw autoPET data, cross-validated scores are not out-of-fold)"
+    start = f"from a pretrained CT/PET checkpoint {seen}" if train["pretrained"] else "from random weights"
     clicks = "all clicks" if train["training_clicks"] == "all" else "a random number of clicks"
     each = " and ".join(f"{count} ({name.upper()})" for name, count in iterations.items())
     return (
@@ -158,7 +164,7 @@ def _inference(predict: Mapping) -> str:
 
 
 def _postprocessing(postprocess: Mapping) -> str:
-    if postprocess.get("min_volume_mm3"):
+    if postprocess["min_volume_mm3"] is not None:
         size = f"smaller than {postprocess['min_volume_mm3']:g} mm³"
     else:
         size = f"of fewer than {postprocess['min_voxels']} voxels"

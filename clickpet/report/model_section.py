@@ -1,4 +1,4 @@
-"""The part of a report about the models: discriminator and training."""
+"""Report sections on the models: accuracy of the tracer discriminator, and training."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ def tracer_section(run: RunResults) -> Section:
     accuracy = run.accuracy
     title = "Tracer discriminator"
     if not accuracy.get("n"):
-        told = accuracy.get("not_asked", 0)
+        n_not_asked = accuracy.get("not_asked", 0)
         text = "The discriminator was asked about no study"
-        text += f": the tracer of {told} studies follows from the cohort (one tracer only)." if told else "."
+        text += (
+            f": the tracer of {n_not_asked} studies follows from the cohort (one tracer only)." if n_not_asked else "."
+        )
         return Section("discriminator", title, [Text(text)])
     names = list(accuracy["confusion"])
     blocks: list = [

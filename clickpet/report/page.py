@@ -1,4 +1,4 @@
-"""One HTML page of text, tables and figures that needs nothing but itself: no network, no script, no other file."""
+"""Self-contained HTML pages of text, tables and figures: no network and no other file."""
 
 from __future__ import annotations
 

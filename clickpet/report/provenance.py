@@ -1,4 +1,4 @@
-"""What a run was made of: configuration, data, software, seeds, and what each job cost.
+"""Provenance of a run: configuration, data, software, seeds, and time and memory of each job.
 
 Nothing here names a person, a machine or a place on its disks.
 """

@@ -1,4 +1,4 @@
-"""The part of a report about the run itself: prediction times and depth, costs, versions, configuration."""
+"""Report sections on the run: inference times and mirroring, costs of the jobs, versions, configuration."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def prediction_section(run: RunResults) -> Section:
 
 
 def expected_axes(record: Mapping, predict: Mapping) -> tuple[int, ...] | None:
-    """Axes that the paper's rule gives for a prediction; in budget mode those that were planned (None: not told)."""
+    """Axes by the paper's rule for a prediction; in budget mode those that were planned (None: not recorded)."""
     if predict["mirroring"] == "voxels":
         return mirror_axes_for(record["voxels"], predict["voxel_limits"]) if record.get("voxels") else None
     planned = record.get("expected_axes")

@@ -1,4 +1,4 @@
-"""The results part of a report: scores of studies, of lesions, and over clicks."""
+"""Report sections on the scores: of studies, of lesions, and over the number of clicks."""
 
 from __future__ import annotations
 

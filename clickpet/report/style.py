@@ -1,7 +1,8 @@
-"""Colours and manners that all figures share. Colours of Okabe and Ito: told apart by colour-blind readers."""
+"""Style of all figures: fonts, colours and PNG output. Colours of Okabe and Ito: told apart by colour-blind readers."""
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import matplotlib
@@ -20,6 +21,7 @@ BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK = (
     "#56b4e9",
     "#1b1f24",
 )
+LIGHT_GREY, DARK_GREY = "#8b949e", "#57606a"
 TRACER_COLOURS = {"fdg": BLUE, "psma": VERMILION}
 TRACER_MARKERS = {"fdg": "o", "psma": "^"}
 TRACER_NAMES = {"fdg": "FDG", "psma": "PSMA"}
@@ -27,7 +29,7 @@ GROUP_COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)
 #: Width of a figure that fills a page of A4 between margins.
 PAGE_WIDTH_IN = 7.0
 DPI = 160
-_MANNERS = {
+_STYLE = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": 8,
@@ -48,12 +50,13 @@ _MANNERS = {
     "lines.linewidth": 1.4,
     "figure.facecolor": "white",
     "savefig.facecolor": "white",
+    "text.parse_math": False,
 }
 
 
-def manners():
-    """Context in which every figure is drawn."""
-    return matplotlib.rc_context(_MANNERS)
+def figure_style():
+    """Context in which every figure is drawn and saved. Names are no formulas: `$` is a plain character."""
+    return matplotlib.rc_context(_STYLE)
 
 
 def new_figure(height_in: float, width_in: float = PAGE_WIDTH_IN) -> Figure:
@@ -66,19 +69,32 @@ def new_figure(height_in: float, width_in: float = PAGE_WIDTH_IN) -> Figure:
 def note_figure(sentence: str) -> Figure:
     """A figure that says why there is nothing to draw."""
     figure = new_figure(1.0)
-    figure.text(0.5, 0.5, sentence, ha="center", va="center", color="#57606a", wrap=True)
+    figure.text(0.5, 0.5, sentence, ha="center", va="center", color=DARK_GREY, wrap=True)
     return figure
 
 
+def png_bytes(figure: Figure, *, dpi: int = DPI) -> bytes:
+    """`figure` as a PNG without dates or software names, so that equal figures are equal files."""
+    buffer = io.BytesIO()
+    with figure_style():
+        figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+    return buffer.getvalue()
+
+
 def save_png(figure: Figure, path: str | Path, *, dpi: int = DPI) -> None:
-    """Write `figure` as a PNG without dates or software names, so that equal figures are equal files."""
-    with replacing(path) as temporary, manners():
-        figure.savefig(temporary, format="png", dpi=dpi, metadata={"Software": None})
+    """Write `png_bytes` of a figure to `path`, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(png_bytes(figure, dpi=dpi))
 
 
 def tracer_name(tracer: str) -> str:
     """A tracer as one writes it: FDG, PSMA."""
     return TRACER_NAMES.get(tracer, str(tracer).upper())
+
+
+def legend_label(name: str) -> str:
+    """`name` as the label of a line: matplotlib leaves labels that start with an underscore out of legends."""
+    return f" {name}" if name.startswith("_") else name
 
 
 def logarithmic(panel, axis: str, *, linear_below: float | None = None) -> None:

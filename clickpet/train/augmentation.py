@@ -51,12 +51,24 @@ class MisalignChannel(ImageOnlyTransform):
         return moved
 
 
-def move_rigidly(volume: torch.Tensor, angles_deg: np.ndarray, shift_vox: np.ndarray) -> torch.Tensor:
-    """Rotate `volume` (z, y, x) about its centre by `angles_deg` (about z, y, x), then shift it by `shift_vox` voxels.
+def move_rigidly(
+    volume: torch.Tensor, angles_deg: np.ndarray, shift_vox: np.ndarray, *, centre_vox: np.ndarray | float = 0.0
+) -> torch.Tensor:
+    """Rotate `volume` (z, y, x) by `angles_deg` (about z, y, x), then shift it by `shift_vox` voxels.
 
+    centre_vox : the point that it turns about, from the volume's centre.
     Trilinear; outside values are those of the nearest border voxel. A pure shift by whole voxels is exact.
     """
-    size = np.array(volume.shape, float)
+    inverse = inverse_rotation(angles_deg)
+    offset = centre_vox - inverse @ (shift_vox + centre_vox)
+    grid = sampling_grid(inverse, offset, shape=volume.shape, source_shape=volume.shape, device=volume.device)
+    return torch.nn.functional.grid_sample(
+        volume[None, None].float(), grid, mode="bilinear", padding_mode="border", align_corners=False
+    )[0, 0].to(volume.dtype)
+
+
+def inverse_rotation(angles_deg: np.ndarray) -> np.ndarray:
+    """Matrix (3, 3) that undoes the rotation by `angles_deg` about z, y, x."""
     inverse = np.eye(3)
     for axis, angle in enumerate(np.deg2rad(angles_deg)):
         one, other = [index for index in range(3) if index != axis]
@@ -64,16 +76,28 @@ def move_rigidly(volume: torch.Tensor, angles_deg: np.ndarray, shift_vox: np.nda
         turn[one, one] = turn[other, other] = np.cos(angle)
         turn[one, other], turn[other, one] = np.sin(angle), -np.sin(angle)
         inverse = inverse @ turn
+    return inverse
+
+
+def sampling_grid(
+    matrix: np.ndarray,
+    offset_vox: np.ndarray,
+    *,
+    shape: tuple[int, ...],
+    source_shape: tuple[int, ...],
+    device: torch.device | str = "cpu",
+) -> torch.Tensor:
+    """Where a volume of `shape` is sampled from one of `source_shape`: a grid (1, z, y, x, 3) for `grid_sample`.
+
+    Voxel v, from the centre of the new volume, is taken at `matrix` @ v + `offset_vox`, from the centre of the source;
+    both in (z, y, x).
+    """
+    size, source_size = np.array(shape, float), np.array(source_shape, float)
     # affine_grid wants x, y, z order in units of half the volume: voxel = size / 2 * normalised
-    matrix = np.diag(2 / size) @ inverse @ np.diag(size / 2)
-    offset = -(2 / size) * (inverse @ shift_vox)
-    theta = np.concatenate((matrix[::-1, ::-1], offset[::-1, None]), 1)
-    grid = torch.nn.functional.affine_grid(
-        torch.from_numpy(theta.copy()).float()[None], [1, 1, *volume.shape], align_corners=False
-    )
-    return torch.nn.functional.grid_sample(
-        volume[None, None].float(), grid, mode="bilinear", padding_mode="border", align_corners=False
-    )[0, 0].to(volume.dtype)
+    scaled = np.diag(2 / source_size) @ matrix @ np.diag(size / 2)
+    offset = (2 / source_size) * offset_vox
+    theta = torch.from_numpy(np.concatenate((scaled[::-1, ::-1], offset[::-1, None]), 1)).float()
+    return torch.nn.functional.affine_grid(theta[None].to(device), [1, 1, *shape], align_corners=False)
 
 
 class OrganAwareSpatialTransform(SpatialTransform):

@@ -14,7 +14,8 @@ class TrainingOptions:
     "all" or "random" (0 to all of a case's clicks, drawn for every patch);  organ_loss_weight : of the organ
     loss beside the lesion loss;  misalignment : keyword arguments of
     `clickpet.train.augmentation.MisalignChannel`, or None for none;  save_every : epochs between checkpoints;
-    seed : of everything random.
+    seed : of everything random;  pretrained_stem, pretrained_head : as `clickpet.train.pretrained.start_from` takes
+    them ("stem", "lesion_head").
     """
 
     epochs: int = 1500
@@ -29,3 +30,5 @@ class TrainingOptions:
     misalignment: dict | None = None
     save_every: int = 10
     seed: int = 42
+    pretrained_stem: str | None = None
+    pretrained_head: bool = False

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from clickpet.images import spacing_mm
+from clickpet.geometry import Turn, spacing_mm
 from clickpet.nnunet.plans import CONFIGURATION
 from clickpet.nnunet.resampling import resize_image, resize_labels
+from clickpet.nnunet.stored_case import write_properties
 
 #: nnU-Net's resampling of images and of segmentations that `clickpet.nnunet.resampling` does, too.
 _KNOWN = {
@@ -33,7 +34,8 @@ def preprocess_case(
     """nnU-Net's preprocessing of one case, resampled by `clickpet.nnunet.resampling`.
 
     ct (HU), suv (g/ml), heatmaps, truth (0, 1), organs (0, 2, 3, ...; None for a model without organ head) :
-    (x, y, z) on one grid. Several heatmaps are stored as further channels (training with random clicks).
+    (x, y, z) on one grid. Several heatmaps are stored as further channels (training with random clicks). The network
+    is shown all studies with the same axes, CANONICAL, whatever the order in which they are stored.
 
     Returns data float32 (2 + heatmaps, z, y, x), segmentation int16 (1 or 2, z, y, x): channel 0 lesion, channel 1
     organs, -1 outside, and nnU-Net's properties with the lesion locations and "digest", a hash of both arrays.
@@ -42,13 +44,14 @@ def preprocess_case(
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
     manager = PlansManager(_with_channels(plans, len(heatmaps)))
+    turn = Turn.between(affine)
     labels = [truth] if organs is None else [truth, organs]
-    segmentation = np.stack([label.T for label in labels]).astype(np.int16, copy=False)
-    images = np.stack([image.T for image in (ct, suv, *heatmaps)], dtype=np.float32)
+    segmentation = np.stack([turn.array(label).T for label in labels]).astype(np.int16, copy=False)
+    images = np.stack([turn.array(image).T for image in (ct, suv, *heatmaps)], dtype=np.float32)
     data, segmentation, properties = DefaultPreprocessor(verbose=False).run_case_npy(
         images,
         segmentation,
-        {"spacing": list(spacing_mm(affine))[::-1]},
+        {"spacing": list(spacing_mm(turn.affine(ct.shape, affine)))[::-1]},
         manager,
         _with_own_resampling(manager.get_configuration(CONFIGURATION)),
         dataset,
@@ -152,5 +155,6 @@ def save_preprocessed(
         chunks_seg=chunks_seg,
         blocks_seg=blocks_seg,
     )
+    write_properties(written["properties"], properties)
     for name, path in written.items():
         path.replace(final[name])

@@ -1,75 +1,41 @@
-"""The nnU-Net trainer of the lesion models: two heads, clicks, the paper's settings, resumable bit for bit."""
+"""The nnU-Net trainer of the lesion models: two heads, clicks, the paper's settings, reproducible."""
 
 from __future__ import annotations
 
-import hashlib
-import os
-import random
-import time
+from functools import partial
 
 import numpy as np
 import torch
+from batchgenerators.dataloading.nondet_multi_threaded_augmenter import NonDetMultiThreadedAugmenter
+from batchgenerators.dataloading.single_threaded_augmenter import SingleThreadedAugmenter
 from batchgeneratorsv2.transforms.noise.gaussian_blur import GaussianBlurTransform
 from batchgeneratorsv2.transforms.spatial.spatial import SpatialTransform
 from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
-from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
-from nnunetv2.training.loss.compound_losses import DC_and_CE_loss
 from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
-from nnunetv2.training.loss.dice import MemoryEfficientSoftDiceLoss
 from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
-from nnunetv2.training.nnUNetTrainer import nnUNetTrainer as nnunet
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
-from torch import distributed, nn
+from torch import nn
 
-from clickpet.files import replacing, write_json
 from clickpet.train.augmentation import KeepLesions, MisalignChannel, OrganAwareSpatialTransform, all_transforms
+from clickpet.train.compilation import compile_obstacle
+from clickpet.train.device_augmentation import DeviceAugmentation
+from clickpet.train.loading import CroppingLoader, SeededLoader, seed_generators
+from clickpet.train.loss import LesionAndOrganLoss
 from clickpet.train.options import TrainingOptions
-from clickpet.train.ownership import Claim
 from clickpet.train.pretrained import start_from
+from clickpet.train.random_clicks import RandomClicksDataset
 
-LESION_CHANNELS = 2
-#: Channels of the network's input before the clicks: CT and PET.
-IMAGE_CHANNELS = 2
-
-
-class TimeBudgetReachedError(RuntimeError):
-    """The training stopped at a checkpoint because its time was up; run it again to go on."""
-
-
-class LesionAndOrganLoss(nn.Module):
-    """Dice + cross-entropy of the lesion head plus the same of the organ head, Dice without smoothing.
-
-    net_output : (batch, 2 + organ classes, z, y, x) logits, or (batch, 2, z, y, x) when the organ head is off;
-    target : (batch, 2, z, y, x) with lesion (0, 1) and organ (0, 2, 3, ...) labels, or (batch, 1, ...).
-    """
-
-    def __init__(self, *, batch_dice: bool, ddp: bool, organ_weight: float):
-        super().__init__()
-        self.lesion = _dice_and_cross_entropy(batch_dice, ddp)
-        self.organ = _dice_and_cross_entropy(batch_dice, ddp)
-        self.organ_weight = organ_weight
-
-    def forward(self, net_output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        loss = self.lesion(net_output[:, :LESION_CHANNELS], target[:, :1])
-        if net_output.shape[1] > LESION_CHANNELS:
-            # label 1 is never an organ (nnU-Net samples lesion patches by value), so organ n is class n - 1
-            organs = (target[:, 1:2] - 1).clamp(min=0)
-            loss = loss + self.organ_weight * self.organ(net_output[:, LESION_CHANNELS:], organs)
-        return loss
-
-
-def _dice_and_cross_entropy(batch_dice: bool, ddp: bool) -> DC_and_CE_loss:
-    dice = {"batch_dice": batch_dice, "smooth": 0, "do_bg": False, "ddp": ddp}
-    return DC_and_CE_loss(dice, {}, weight_ce=1, weight_dice=1, dice_class=MemoryEfficientSoftDiceLoss)
+#: Batches that are read ahead for the training and for its validation, in all workers together.
+READ_AHEAD = {"training": 6, "validation": 3}
 
 
 class ClickPetTrainer(nnUNetTrainer):
     """nnU-Net trainer with a lesion and an organ head.
 
-    The options stand in the plans' configuration under "clickpet" (see `TrainingOptions`), so that a
-    checkpoint carries them. `case_split`, `pretrained_checkpoint`, `deadline_s` (time at which to stop at a
-    checkpoint), `progress_file` (how far the training is, as JSON after each epoch) and `claim` (on the folder of
-    checkpoints) are set by `clickpet.train.lesion_fold.train_lesion_fold` before training.
+    The options stand in the plans' configuration under "clickpet" (see `TrainingOptions`), so that a checkpoint
+    carries them. To be set before `initialize`: `case_split` (training and validation cases), `pretrained_checkpoint`,
+    `workers` (processes that read patches; 0: the training's own) and `augment_on_device` (patches are augmented by
+    the device, not by the workers; True on GPUs).
     """
 
     def __init__(
@@ -93,18 +59,36 @@ class ClickPetTrainer(nnUNetTrainer):
         self.save_every = self.options.save_every
         self.case_split: tuple[list[str], list[str]] | None = None
         self.pretrained_checkpoint: str | None = None
-        self.deadline_s: float | None = None
-        self.progress_file: str | None = None
-        self.claim: Claim | None = None
+        self.workers = 0
+        self.augment_on_device = self.device.type != "cpu"
+        self.augmentation: DeviceAugmentation | None = None
+        self._compiles: bool | None = None
 
     def initialize(self):
         self._seed("weights")
+        if self.device.type == "cuda":  # nnU-Net's command line does; the fastest convolutions for this patch
+            torch.backends.cudnn.benchmark = True
         super().initialize()
         if self.options.training_clicks == "random":
             self.dataset_class = RandomClicksDataset
         if self.pretrained_checkpoint:
-            for line in start_from(self._plain_network(), self.pretrained_checkpoint):
+            log = start_from(
+                self.plain_network,
+                self.pretrained_checkpoint,
+                stem=self.options.pretrained_stem,
+                lesion_head=self.options.pretrained_head,
+            )
+            for line in log:
                 self.print_to_log_file(line)
+
+    def _do_i_compile(self) -> bool:
+        """Whether network and Dice are compiled: where nnU-Net would, and the machine can."""
+        if self._compiles is None:
+            obstacle = compile_obstacle() if super()._do_i_compile() else None
+            if obstacle:
+                self.print_to_log_file(f"warning: training without torch.compile, which is slower: {obstacle}")
+            self._compiles = super()._do_i_compile() and not obstacle
+        return self._compiles
 
     def configure_optimizers(self):
         optimizer = torch.optim.SGD(
@@ -121,6 +105,7 @@ class ClickPetTrainer(nnUNetTrainer):
             batch_dice=self.configuration_manager.batch_dice,
             ddp=self.is_ddp,
             organ_weight=self.options.organ_loss_weight,
+            compiled=self._do_i_compile(),
         )
         weights = np.array([1 / 2**level for level in range(len(self._get_deep_supervision_scales()))])
         if len(weights) > 1:
@@ -152,35 +137,67 @@ class ClickPetTrainer(nnUNetTrainer):
         training, validation = self.case_split
         return list(training), list(validation)
 
+    def get_dataloaders(self):
+        """nnU-Net's loaders; with workers each batch has its own seed, and with a device only its box is read."""
+        turn, flat, initial, mirror_axes = self.configure_rotation_dummyDA_mirroring_and_inital_patch_size()
+        on_device = self.augment_on_device and not flat  # very flat patches turn in their plane only, on the CPU
+        if not on_device and not self.workers:
+            return super().get_dataloaders()
+        planned, scales = self.configuration_manager, self._get_deep_supervision_scales()
+        labels = {"is_cascaded": self.is_cascaded, "foreground_labels": self.label_manager.foreground_labels}
+        transforms = self.get_training_transforms(
+            planned.patch_size, turn, scales, mirror_axes, flat, use_mask_for_norm=planned.use_mask_for_norm, **labels
+        )
+        training, validation = self.get_tr_and_val_datasets()
+        common = {"oversample_foreground_percent": self.oversample_foreground_percent}
+        patch = planned.patch_size
+        if on_device:
+            self.augmentation = DeviceAugmentation(transforms.transforms, self.device)
+            moving = {kind: next((one for one in transforms.transforms if isinstance(one, kind)), None)
+                      for kind in (SpatialTransform, MisalignChannel)}  # fmt: skip
+            train_loader = CroppingLoader(
+                training, self.batch_size, initial, patch, self.label_manager, **common,
+                seed=self._worker_seed("training"), spatial=moving[SpatialTransform], misalign=moving[MisalignChannel],
+            )  # fmt: skip
+        else:
+            train_loader = SeededLoader(
+                training, self.batch_size, initial, patch, self.label_manager, **common,
+                seed=self._worker_seed("training"), transforms=transforms,
+            )  # fmt: skip
+        validation_loader = SeededLoader(
+            validation, self.batch_size, patch, patch, self.label_manager, **common,
+            seed=self._worker_seed("validation"), transforms=self.get_validation_transforms(scales, **labels),
+        )  # fmt: skip
+        return self._reading(train_loader, "training", self.workers), self._reading(
+            validation_loader, "validation", (self.workers + 1) // 2
+        )
+
+    def _reading(self, loader: SeededLoader, purpose: str, workers: int):
+        """Batches of a loader, from so many processes; the first is waited for here, as nnU-Net does."""
+        if workers:
+            batches = NonDetMultiThreadedAugmenter(
+                loader,
+                None,
+                num_processes=workers,
+                num_cached=READ_AHEAD[purpose],
+                pin_memory=self.device.type == "cuda",
+                wait_time=0.002,
+            )
+        else:
+            batches = SingleThreadedAugmenter(loader, None)
+        next(batches)
+        return batches
+
+    def _worker_seed(self, purpose: str):
+        """Seeds of the batches that workers read from now on: none comes twice, even if the training is resumed."""
+        return partial(seed_generators, *self._seed_key("reading", purpose, self.current_epoch))
+
+    def train_step(self, batch: dict) -> dict:
+        return super().train_step(batch if self.augmentation is None else self.augmentation(batch))
+
     def on_epoch_start(self):
         self._seed("epoch", self.current_epoch)
         super().on_epoch_start()
-
-    def on_epoch_end(self):
-        if self.claim is not None and self.local_rank == 0:
-            self.claim.check()
-        super().on_epoch_end()
-        if self.progress_file is not None and self.local_rank == 0:
-            begun_s, ended_s = (self.logger.get_value(f"epoch_{when}_timestamps", step=-1) for when in ("start", "end"))
-            progress = {"epoch": self.current_epoch, "epochs": self.num_epochs, "seconds_per_epoch": ended_s - begun_s}
-            write_json(self.progress_file, progress)
-        if self.deadline_s is not None and self.current_epoch < self.num_epochs and self._time_is_up():
-            self.current_epoch -= 1
-            self.save_checkpoint(os.path.join(self.output_folder, "checkpoint_latest.pth"))
-            raise TimeBudgetReachedError(f"stopped after epoch {self.current_epoch + 1} of {self.num_epochs}")
-
-    def _time_is_up(self) -> bool:
-        """The first process looks at the clock for all: if some went on they would wait for the others."""
-        answer = [time.time() >= self.deadline_s]
-        if self.is_ddp:
-            distributed.broadcast_object_list(answer)
-        return answer[0]
-
-    def save_checkpoint(self, filename: str) -> None:
-        """Write the checkpoint whole or not at all (nnU-Net writes in place)."""
-        if self.local_rank == 0 and not self.disable_checkpointing:
-            with replacing(filename) as temporary:
-                super().save_checkpoint(str(temporary))
 
     def plot_network_architecture(self):
         """Nothing: nnU-Net's plot needs a package that no longer works."""
@@ -188,57 +205,15 @@ class ClickPetTrainer(nnUNetTrainer):
     def _save_debug_information(self):
         """Nothing: nnU-Net writes the host's name into it."""
 
-    def _plain_network(self) -> nn.Module:
+    @property
+    def plain_network(self) -> nn.Module:
+        """The network without the wrappers of torch.compile and of several processes."""
         network = self.network.module if self.is_ddp else self.network
         return getattr(network, "_orig_mod", network)
 
     def _seed(self, *what: object) -> None:
-        """Seed Python, NumPy and torch from the run's seed, the fold, this worker and `what`."""
-        key = repr([self.options.seed, str(self.fold), self.local_rank, *what])
-        seed = int.from_bytes(hashlib.sha256(key.encode()).digest()[:7], "little")
-        random.seed(seed)
-        np.random.seed(seed % 2**32)
-        torch.manual_seed(seed)
+        """Seed Python, NumPy and torch from the run's seed, the fold, this process's rank and `what`."""
+        seed_generators(*self._seed_key(*what))
 
-
-def prepare_rank(rank: int, device: str) -> str:
-    """Get a process ready to train as one of several; returns the backend for their exchange."""
-    if device == "cpu":  # nnU-Net names the GPU of each process, and a CPU must not be named
-        nnunet.DDP = lambda network, device_ids: nn.parallel.DistributedDataParallel(network)
-        return "gloo"
-    torch.cuda.set_device(rank)
-    return "nccl"
-
-
-class RandomClicksDataset(nnUNetDatasetBlosc2):
-    """Preprocessed cases whose click channel shows 0 to all of the clicks, drawn anew for every patch.
-
-    The stored data hold CT, PET and then one heatmap for each number of clicks 1..n
-    (`clickpet.train.preprocessing`); what the loader sees is CT, PET and one heatmap.
-    """
-
-    def load_case(self, identifier):
-        data, segmentation, previous, properties = super().load_case(identifier)
-        clicks = np.random.randint(0, data.shape[0] - IMAGE_CHANNELS + 1)
-        return _FirstClicks(data, clicks), segmentation, previous, properties
-
-
-class _FirstClicks:
-    """View of stored data (2 + n, z, y, x) as (3, z, y, x) with the heatmap of the first `clicks` clicks."""
-
-    def __init__(self, data, clicks: int):
-        self._data = data
-        self._clicks = clicks
-        self.shape = (IMAGE_CHANNELS + 1, *data.shape[1:])
-        self.ndim = data.ndim
-        self.dtype = data.dtype
-
-    def __getitem__(self, key) -> np.ndarray:
-        channels, *box = key if isinstance(key, tuple) else (key,)
-        if channels != slice(None) and channels != slice(0, self.shape[0]):
-            raise IndexError("only whole stacks of channels can be cut out")
-        images = self._data[(slice(0, IMAGE_CHANNELS), *box)]
-        if self._clicks == 0:
-            return np.concatenate((images, np.zeros_like(images[:1])))
-        channel = IMAGE_CHANNELS + self._clicks - 1
-        return np.concatenate((images, self._data[(slice(channel, channel + 1), *box)]))
+    def _seed_key(self, *what: object) -> tuple:
+        return (self.options.seed, str(self.fold), self.local_rank, *what)

@@ -20,8 +20,11 @@ PLUMBING = {
     "clickpet.workflow": "when, where and with which resources a job runs",
     "clickpet.errors": "the text of an error is no result",
     "clickpet.files": "whole or not at all; the formats are those of the standard library",
+    "clickpet.devices": "on which device; the arithmetic is the same up to rounding",
     "clickpet.digests": "tells networks apart, computes nothing with them",
     "clickpet.train.ownership": "which of two processes goes on",
+    "clickpet.train.child_processes": "when a worker process ends",
+    "clickpet.train.compilation": "whether this machine can compile; the arithmetic is the same up to rounding",
 }
 
 

@@ -24,7 +24,7 @@ def segment_case(
     *,
     config: Mapping | None = None,
     cores: int | None = None,
-    say: Callable[[str], None] = lambda line: None,
+    progress: Callable[[str], None] = lambda step: None,
 ) -> Path:
     """Segment the case in the folder `given` and return the mask's path.
 
@@ -38,7 +38,7 @@ def segment_case(
     clicks = given / CLICKS
     patient = NewPatient(pet.stem, ct, pet, clicks if clicks.is_file() else None)
     with tempfile.TemporaryDirectory(prefix="clickpet-") as folder:
-        found = predict_patient(patient, models, folder, config=config, cores=cores, say=say)
+        found = predict_patient(patient, models, folder, config=config, cores=cores, progress=progress)
         mask = read_image(found["mask"])
     path = Path(output) / MASK / f"{pet.stem}.mha"
     write_image(path, mask.array.astype(np.uint8), mask.affine)

@@ -15,25 +15,26 @@ PARTS = (".b2nd", "_seg.b2nd", ".pkl")
 
 
 @contextmanager
-def near(folder: str | Path, cases: Sequence[str], scratch: str | Path | None) -> Iterator[Path]:
-    """Where to read the preprocessed `cases` of `folder`: a copy under `scratch`, which is removed at the end.
+def local_copy(folder: str | Path, cases: Sequence[str], disk: str | Path | None) -> Iterator[Path]:
+    """Where to read the preprocessed `cases` of `folder`: a copy on a local disk, which is removed at the end.
 
-    scratch : a folder on a disk of this machine, or None: `folder` itself.
+    disk : a folder on a disk of this machine, or None: `folder` itself.  The copy goes on SIGTERM, too, within
+    `clickpet.workflow.job.logged`.
 
-    Raises InputError if `scratch` has not enough free space.
+    Raises InputError if `disk` has not enough free space.
     """
-    if scratch is None:
+    if disk is None:
         yield Path(folder)
         return
     files = [Path(folder, case + part) for case in cases for part in PARTS]
-    needed, free = sum(file.stat().st_size for file in files), shutil.disk_usage(scratch).free
+    needed, free = sum(file.stat().st_size for file in files), shutil.disk_usage(disk).free
     if needed > free:
         raise InputError(
             f"has {free / 1e9:.1f} GB free, a copy of the training data needs {needed / 1e9:.1f} GB",
-            where=scratch,
+            where=disk,
             mend="point the resource tmpdir to a larger local disk, or train without local_copy",
         )
-    with tempfile.TemporaryDirectory(prefix="clickpet-", dir=scratch) as copy:
+    with tempfile.TemporaryDirectory(prefix="clickpet-", dir=disk) as copy:
         for file in files:
             shutil.copyfile(file, Path(copy, file.name))
         yield Path(copy)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib import metadata
 
 from clickpet.workflow.job_graph import check_groups, is_ready, once_a_rule
-from clickpet.workflow.slurm_answers import patient
+from clickpet.workflow.slurm_answers import keep_asking
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def _look_at_scripts_once() -> None:
 def _keep_jobs_without_answer() -> None:
     # Snakemake has imported every executor that is installed
     if slurm := sys.modules.get("snakemake_executor_plugin_slurm"):
-        slurm.query_job_status = patient(slurm.query_job_status)
+        slurm.query_job_status = keep_asking(slurm.query_job_status)
 
 
 REPAIRS = (

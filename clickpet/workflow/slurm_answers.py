@@ -1,4 +1,4 @@
-"""What became of jobs, when SLURM does not answer."""
+"""Job states from SLURM for the executor: a query that SLURM does not answer leaves the jobs as they are."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 Query = Callable[..., Awaitable[tuple[dict[str, str] | None, float | None]]]
 
 
-def patient(query: Query) -> Query:
+def keep_asking(query: Query) -> Query:
     """The SLURM executor's `query_job_status`, except that no answer is no news: ({}, 0.0) instead of (None, None).
 
     query : (command, logger) -> ({SLURM id: state}, seconds).  Jobs without news are asked about again. After

@@ -24,16 +24,16 @@ class QueuedJob:
     """A job that runs or waits.
 
     id : of SLURM;  state : PENDING, RUNNING, ...;  name : prefix and the id of the run of Snakemake that submitted
-    it;  elapsed, left : as SLURM writes times (days-hours:minutes:seconds);  nodes : where it runs, or "";  reason :
-    why it waits, or "None";  folder : working folder;  rule : name of its rule or group;  wildcards : their values
-    joined by "_", or "".
+    it;  elapsed, remaining : as SLURM writes times (days-hours:minutes:seconds);  nodes : where it runs, or "";
+    reason : why it waits, or "None";  folder : working folder;  rule : name of its rule or group;  wildcards : their
+    values joined by "_", or "".
     """
 
     id: str
     state: str
     name: str
     elapsed: str
-    left: str
+    remaining: str
     nodes: str
     reason: str
     folder: str

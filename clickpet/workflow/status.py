@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from collections import Counter
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from clickpet.files import read_json
 from clickpet.workflow.slurm_queue import NoAnswerError, QueuedJob, queued_jobs
+from clickpet.workflow.training_state import superseded
 
 _LOG_LINE = re.compile(r"logs?: (?P<logs>.+?)(?: \(check log file\(s\) for error details\))?$")
 
@@ -47,17 +47,21 @@ class RunLog:
 
 @dataclass(frozen=True)
 class Training:
-    """A lesion training. state : "done", "running", "waiting" or "stopped"; left_s : None where unknown."""
+    """A lesion training. state : "done", "running", "waiting" or "stopped"; remaining_s : None where unknown.
+
+    data_wait : share of the last epoch in which the device waited for data, None where unknown.
+    """
 
     tracer: str
     fold: str
     epoch: int
     epochs: int
     seconds_per_epoch: float
-    left_s: float | None
+    remaining_s: float | None
     idle_s: float
     state: str
     log: str
+    data_wait: float | None = None
 
 
 def last_run(folder: str | Path) -> RunLog | None:
@@ -139,10 +143,11 @@ def trainings(folder: str | Path, queue: list[QueuedJob]) -> list[Training]:
 
 def _training(root: Path, tracer: str, fold: str, job: QueuedJob | None) -> Training:
     progress = root / "results" / "training" / tracer / f"fold_{fold}" / "progress.json"
-    epoch, epochs, seconds, idle_s = 0, 0, 0.0, float("inf")
+    epoch, epochs, seconds, idle_s, data_wait = 0, 0, 0.0, float("inf"), None
     if progress.is_file():
         said = read_json(progress)
         epoch, epochs, seconds = said["epoch"], said["epochs"], said["seconds_per_epoch"]
+        data_wait = said.get("data_wait_share")
         idle_s = time.time() - progress.stat().st_mtime
     if (root / "results" / "models" / tracer / f"fold_{fold}" / "checkpoint_final.pth").is_file():
         state = "done"
@@ -150,9 +155,9 @@ def _training(root: Path, tracer: str, fold: str, job: QueuedJob | None) -> Trai
         state = "running" if job.state == "RUNNING" else "waiting"
     else:
         state = "running" if idle_s < max(600, 3 * seconds) else "stopped"
-    left_s = None if not epochs or state == "done" else (epochs - epoch) * seconds
+    remaining_s = None if not epochs or state == "done" else (epochs - epoch) * seconds
     log = f"logs/train_lesion_fold/{tracer}/{fold}.log"
-    return Training(tracer, fold, epoch, epochs, seconds, left_s, idle_s, state, log)
+    return Training(tracer, fold, epoch, epochs, seconds, remaining_s, idle_s, state, log, data_wait)
 
 
 def controllers(folder: str | Path) -> list[int]:
@@ -162,7 +167,7 @@ def controllers(folder: str | Path) -> list[int]:
     here, found = Path(folder).resolve(), []
     for process in psutil.process_iter(["cmdline"]):
         words = process.info["cmdline"] or []
-        if any(os.path.basename(word) == "snakemake" for word in words[:3]) and "--mode" not in words:
+        if any(re.search(r"(^|[/_])snakemake$", word) for word in words[:3]) and "--mode" not in words:
             try:
                 if Path(process.cwd()) == here:
                     found.append(process.pid)
@@ -198,7 +203,12 @@ def report_status(folder: str | Path) -> str:
     except NoAnswerError as error:
         queue, told = [], f"{error}\n" if run and run.logs_of else ""
     parts = [_headline(run, masters), told, _orphans(queue, masters, run), _steps(run)]
-    parts += [_trainings(trainings(folder, queue)), _queue(queue, run), _failures(run, Path(folder))]
+    parts += [
+        _trainings(trainings(folder, queue)),
+        _superseded(folder),
+        _queue(queue, run),
+        _failures(run, Path(folder)),
+    ]
     return "\n".join(part for part in parts if part).rstrip("\n")
 
 
@@ -236,17 +246,29 @@ def _trainings(found: list[Training]) -> str:
     rows = [
         [
             *[one.tracer, one.fold, f"{one.epoch}/{one.epochs}" if one.epochs else "-"],
-            *[f"{one.seconds_per_epoch:.0f}" if one.epochs else "-", duration(one.left_s), one.state, one.log],
+            *[f"{one.seconds_per_epoch:.0f}" if one.epochs else "-"],
+            *["-" if one.data_wait is None else f"{one.data_wait:.0%}", duration(one.remaining_s), one.state, one.log],
         ]
         for one in found
     ]
-    return _table("Trainings", ["tracer", "fold", "epochs", "s/epoch", "left", "state", "log"], rows)
+    return _table("Trainings", ["tracer", "fold", "epochs", "s/epoch", "waits for data", "left", "state", "log"], rows)
+
+
+def _superseded(folder: str | Path) -> str:
+    """Checkpoints of earlier settings: a return to them goes on from there, and they take space."""
+    found = superseded(Path(folder, "results"))
+    rows = [
+        [one.tracer, one.fold, "finished" if one.finished else "begun", f"{one.size / 1e6:.0f} MB", str(one.folder)]
+        for one in found
+    ]
+    title = "Checkpoints of earlier settings (clickpet status --drop-superseded deletes them)"
+    return _table(title, ["tracer", "fold", "state", "size", "folder"], rows)
 
 
 def _queue(queue: list[QueuedJob], run: RunLog | None) -> str:
     logs = run.logs_of if run else {}
     rows = [
-        [job.id, job.state, job.rule, job.wildcards, job.elapsed, job.left, job.nodes or f"({job.reason})",
+        [job.id, job.state, job.rule, job.wildcards, job.elapsed, job.remaining, job.nodes or f"({job.reason})",
          logs.get(job.id, "")]
         for job in queue
     ]  # fmt: skip
@@ -261,7 +283,10 @@ def _failures(run: RunLog | None, folder: Path) -> str:
         remarks += [f"{failure.times} times"] if failure.times > 1 else []
         remark = f" ({', '.join(remarks)})" if remarks else ""
         lines.append(f"  {failure.rule}{remark}: {', '.join(failure.logs) or failure.message}")
-        lines += [f"    {line}" for line in filter(None, (_last_line(folder / log) for log in failure.logs[:1]))]
+        last = _last_line(folder / failure.logs[0]) if failure.logs else ""
+        lines += [f"    {last}"] if last else []
+        if not state and not last.startswith("clickpet: "):  # which is how a job that fails by itself ends
+            lines.append("    (no reason is told: it was killed, most likely because memory ran out)")
     return "\n".join(["Failed, and not yet mended", *lines]) if lines else ""
 
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clickpet.files import read_json
-from clickpet.train.lesion_fold import CURRENT, FINAL, LATEST, fold_cases, training_key
+from clickpet.train.checkpoints import FINAL, LATEST
+from clickpet.train.key import CURRENT, fold_cases, training_key
 
 #: What a dry run says of a training.
 TAKEN_OVER = "finished under these settings before: taken over, no training"

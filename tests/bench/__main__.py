@@ -16,6 +16,8 @@ from pathlib import Path
 
 #: Keys of a row that hold a goal, and those of the values that are held against them.
 PROMISES = {"goal": "ratio", "memory_goal": "memory"}
+#: Bench files that run only if they are named.
+ON_REQUEST = ("gpu",)
 FOLDER = Path(__file__).resolve().parent
 sys.path[:0] = [str(FOLDER), str(FOLDER.parents[1])]
 
@@ -42,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
 
     sections, missed = {}, []
-    for name in options.only or names:
+    for name in options.only or [name for name in names if name not in ON_REQUEST]:
         bench = importlib.import_module(f"bench_{name}")
         print(f"\n{bench.__doc__.strip()}\n\n{COLUMNS}", flush=True)
         lines = []

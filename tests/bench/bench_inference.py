@@ -195,7 +195,7 @@ def tile_rows():
             "tiles, body box", f"no organ maps of real studies in {'/'.join(ORGANS.parts[-4:])} beside the checkout"
         )
         return
-    from test_body import body_around
+    from stand_in_bodies import body_around
 
     from clickpet.images import read_image, spacing_mm
     from clickpet.predict.body import body_box
@@ -207,7 +207,7 @@ def tile_rows():
             image = read_image(path)
             edges = spacing_mm(image.affine)
             ct = body_around(image.array > 0, edges)
-            box = body_box(ct, np.zeros_like(ct), edges)
+            box = body_box(ct=ct, suv=np.zeros_like(ct), affine=image.affine)
             scale = [edge / to for edge, to in zip(edges, SPACING_MM, strict=True)]
             shape = resampled(image.shape, edges)
             part = tuple(

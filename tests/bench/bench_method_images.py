@@ -16,8 +16,8 @@ import SimpleITK as sitk
 from measure import best_seconds, compare
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
-from clickpet.clicks.clicks import simulate_clicks
 from clickpet.clicks.heatmap import draw_heatmap, heatmap_steps
+from clickpet.clicks.simulation import simulate_clicks
 from clickpet.evaluate.scores import score_masks
 from clickpet.images import read_image, write_image
 from clickpet.organs.labels import ORGAN_CLASSES, relabel_organs, table_from_names
@@ -27,7 +27,6 @@ from clickpet.tracer.mip import render_mip
 SHAPE = (400, 400, 326)
 SPACING_MM = (2.036, 2.036, 3.0)
 AFFINE = np.diag([-2.036, 2.036, 3.0, 1.0])
-VOXEL_ML = 2.036 * 2.036 * 3.0 / 1000
 LESIONS = 500
 BUDGET = 10
 
@@ -223,7 +222,7 @@ def whole_study(suv, truth, clicks):
         render_mip(suv, AFFINE)
         render_mip(suv, AFFINE, axis="sagittal")
         lesions = drop_faint_specks(predicted, suv)
-        score_masks(lesions, truth, voxel_volume_ml=VOXEL_ML)
+        score_masks(lesions, truth, AFFINE)
 
     with tempfile.TemporaryDirectory() as folder:
         pet, mask = Path(folder) / "suv.nii.gz", Path(folder) / "lesions.nii.gz"

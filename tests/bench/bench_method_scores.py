@@ -90,7 +90,7 @@ def official_scores(predicted, truth):
     return compare(
         f"Dice, FPV, FNV, detection, {n_predicted:,} + {n_true:,} components",
         lambda: plain_volumes((predicted_labels, truth, numbers[0]), (true_labels, predicted, numbers[1])),
-        lambda: score_masks(predicted, truth, voxel_volume_ml=VOXEL_ML),
+        lambda: score_masks(predicted, truth, AFFINE),
         goal=100,
         largest_input=predicted.nbytes,
         reference_scale=(n_predicted + n_true) / timed,

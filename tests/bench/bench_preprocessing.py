@@ -1,8 +1,8 @@
 """Preprocessing of a train case at another spacing than the network's.
 
-A PET/CT of 160 x 160 x 120 voxels with lesions and fourteen organs, brought from 4.07 x 4.07 x 5 mm to 2.73 x 2.73 x 3. The
-reference is nnU-Net's own `DefaultPreprocessor` on the same arrays in the same run; both have one thread, as the rule
-has. Images differ by less than 1e-5 of their range, labels not at all. Memory is a multiple of the three images.
+A PET/CT of 160 x 160 x 120 voxels with lesions and fourteen organs, brought from 4.07 x 4.07 x 5 mm to 2.73 x 2.73 x 3.
+The reference is nnU-Net's own `DefaultPreprocessor` on the same arrays in the same run; both have one thread, as the
+rule has. Images differ by less than 1e-5 of their range, labels not at all. Memory is a multiple of the three images.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def rows():
     the_plans, the_dataset = plans(spacing_zyx=NETWORK_ZYX_MM), dataset()
     manager = PlansManager(the_plans)
     ct, suv, heatmap, truth, organs = study()
-    affine = np.diag([*SPACING_MM, 1.0])
+    affine = np.diag([-SPACING_MM[0], *SPACING_MM[1:], 1.0])  # LAS, which the networks see
     kept = {}
 
     def stock(labels):

@@ -55,7 +55,9 @@ def row(name: str, limit: float, ours: float, note: str) -> dict:
 def local_rules() -> set[str]:
     """Rules that run where Snakemake runs."""
     text = "".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
-    blocks = re.findall(r"^ *(?:rule|checkpoint) (\w+):\n(.*?)(?=^ *(?:rule|checkpoint) |\Z)", text, re.MULTILINE | re.DOTALL)
+    blocks = re.findall(
+        r"^ *(?:rule|checkpoint) (\w+):\n(.*?)(?=^ *(?:rule|checkpoint) |\Z)", text, re.MULTILINE | re.DOTALL
+    )
     return {"all"} | {rule for rule, body in blocks if "localrule: True" in body}
 
 

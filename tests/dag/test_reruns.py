@@ -81,12 +81,20 @@ class Workflow:
         if not (self.folder / "cases.tsv").exists() or (self.folder / "cases.tsv").read_text() != table:
             (self.folder / "cases.tsv").write_text(table)
 
-    def snakemake(self, *arguments: str) -> str:
-        command = [sys.executable, "-m", "snakemake", "--configfile", "config/config.yaml", "mine.yaml", "--cores", "2"]
+    def run(self, *arguments: str) -> subprocess.CompletedProcess:
+        command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "config/config.yaml", "mine.yaml"]
         environment = {**os.environ, "PYTHONPATH": str(self.folder)}
-        done = subprocess.run(
-            [*command, *arguments], cwd=self.folder, env=environment, capture_output=True, text=True, check=False
+        return subprocess.run(
+            [*command, "--", *arguments] if not arguments[0].startswith("-") else [*command, *arguments],
+            cwd=self.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
+
+    def snakemake(self, *arguments: str) -> str:
+        done = self.run(*arguments)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout + done.stderr
 
@@ -242,6 +250,74 @@ def test_a_lost_checkpoint_is_trained_again_before_anything_is_predicted_with_it
 
 
 @pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("", "splits: results/splits.json: cannot be read"),
+        ('{"cases": {"fdg_b": "0"}}', "splits: results/splits.json: the fold of 'fdg_b' is '0', no number; delete it"),
+        ('{"cases": {"fdg_b": 0}}', "results/splits.json: train case fdg-a-1.x"),
+    ],
+)
+def test_broken_splits_are_a_line_and_delete_nothing(workflow, text, line):
+    splits = workflow.folder / "results" / "splits.json"
+    content, times = splits.read_bytes(), splits.stat()
+    before = sorted((workflow.folder / "results").rglob("*"))
+    splits.write_text(text)
+    done = workflow.run("all")
+    splits.write_bytes(content)
+    os.utime(splits, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert done.returncode == 1
+    assert line in done.stderr
+    assert "Traceback" not in done.stderr
+    assert sorted((workflow.folder / "results").rglob("*")) == before
+
+
+@pytest.mark.parametrize("text", ['[{"val": "fdg_b"}, {"val": []}]', "{", '[{"val": ["fdg_b"]}, {"val": []}]'])
+def test_broken_folds_of_a_user_are_a_line_before_anything_runs(workflow, text):
+    (workflow.folder / "own.json").write_text(text)
+    workflow.write(CONFIG + "splits: own.json\n", ROWS)
+    done = workflow.run("-n")
+    workflow.write(CONFIG, ROWS)
+    assert done.returncode == 1
+    [line] = [line for line in done.stderr.splitlines() if "own.json" in line]
+    assert line.startswith("config: splits: own.json: ")
+
+
+QUALITY = {"rank_findings", "require_sound_studies"}
+
+
+@pytest.mark.parametrize("lost", ["quality.tsv", "cases/psma_d/quality.json"])
+def test_lost_findings_train_and_predict_nothing(workflow, lost):
+    jobs = without(workflow.folder / "results" / lost, workflow)
+    assert rules(jobs) >= QUALITY
+    assert rules(jobs) <= QUALITY | {"check_quality", "write_provenance", "write_report", "write_crate"}
+
+
+def test_a_new_case_with_a_hard_finding_deletes_and_trains_nothing(workflow):
+    """The run for real: its quality control fails, and afterwards all is as if the case had never been there."""
+    row = "odd\t\tp9\t\tpredict\tin/ct.nii.gz\tin/pet.nii.gz\t\t\t"
+    table, script = workflow.folder / "cases.tsv", workflow.folder / "scripts" / "require_sound_studies.py"
+    before, times = {path: path.read_text() for path in (table, script)}, table.stat()
+    kept = workflow.folder / "results" / "sound_studies.txt"
+    sound = kept.read_text()
+    table.write_text(before[table] + row + "\n")
+    script.write_text("raise SystemExit('1 hard findings')")
+    failed = workflow.run("prepare", "train")
+    assert failed.returncode == 1
+    assert "1 hard findings" in failed.stderr
+    assert (workflow.folder / "results" / "cases" / "odd" / "quality.json").is_file()
+    assert kept.read_text() == sound
+    for rule in TRAINING | INFERENCE:
+        assert f"rule {rule}:" not in failed.stderr
+    shutil.rmtree(workflow.folder / "results" / "cases" / "odd")
+    for path, text in before.items():
+        path.write_text(text)
+    os.utime(table, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert not rules(workflow.would_run()) & (TRAINING | INFERENCE | OWN | {"preprocess_case", "list_training_set"})
+    workflow.snakemake("all")
+    assert workflow.would_run() == []
+
+
+@pytest.mark.parametrize(
     "name",
     ["cases/fdg_b/mip.png", "cases/new/study.json", "summary.tex", "nnunet/fdg/fdg_b.pkl", "cases/psma_t/truth.json"],
 )
@@ -337,3 +413,10 @@ def test_with_another_snakemake_the_workflow_warns_and_runs_as_it_is(workflow):
     made_up.unlink()
     assert "warning: snakemake 9.28.0 runs without the repairs" in said
     assert "Nothing to be done" in said
+
+
+def test_where_trainings_ask_for_a_gpu_it_is_checked_first(workflow):
+    said = workflow.snakemake("-n", "--set-resources", "train_lesion_fold:gpu=1")
+    planned = re.findall(r"^(?:local)?rule (\w+):$", said, flags=re.MULTILINE)
+    assert [rule for rule in planned if rule not in ("all", "prepare", "train")] == ["check_gpu"]
+    assert "Nothing to be done" in workflow.snakemake("-n", "--set-resources", "train_lesion_fold:gpu=0")

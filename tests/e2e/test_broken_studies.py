@@ -56,7 +56,7 @@ class Run:
         lines = [COLUMNS, *([str(row.get(column, "")) for column in COLUMNS] for row in rows)]
         (self.folder / "cases.tsv").write_text("".join("\t".join(line) + "\n" for line in lines))
         command = [sys.executable, "-m", "snakemake", "--nolock", "--cores", "2", "--keep-going", "--configfile"]
-        command += ["config/config.yaml", "mine.yaml", "--", "results/quality.tsv"]
+        command += ["config/config.yaml", "mine.yaml", "--", "results/sound_studies.txt"]
         done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=False)
         return done.returncode, done.stdout + done.stderr
 
@@ -84,12 +84,13 @@ def test_from_broken_files_to_a_list_of_soft_findings(tmp_path):
     code, said = run.rank_findings("sound", "too cold", "in the air")
     assert code != 0
     assert "1 hard findings: in the air: 100% of the lesion voxels lie in air" in said
-    assert "every finding: logs/rank_findings.log" in said
-    assert "too cold" in (tmp_path / "logs" / "rank_findings.log").read_text()
-    assert not (tmp_path / "results" / "quality.tsv").exists()
+    assert "every finding: results/quality.tsv" in said
+    assert "too cold" in (tmp_path / "results" / "quality.tsv").read_text()
+    assert not (tmp_path / "results" / "sound_studies.txt").exists()
 
     code, said = run.rank_findings("sound", "too cold")
     assert code == 0, said
+    assert (tmp_path / "results" / "sound_studies.txt").read_text().endswith("none of them hard\n")
     with open(tmp_path / "results" / "quality.tsv", newline="") as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
     assert {row["severity"] for row in rows} == {"soft"}

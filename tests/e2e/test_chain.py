@@ -12,8 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from chain import Run, choose_rows
+from chain import ROOT, Run, choose_rows
+from phantom_patient import check_same
 
+import clickpet
 from clickpet.images import read_image, write_image
 from clickpet.workflow.training_state import FROM_START, NOT_KNOWN, TAKEN_OVER
 
@@ -72,7 +74,7 @@ def test_the_new_patient_gets_a_mask_and_a_lesion_table(run):
     assert not (run.case(row["slug"]) / "truth.nii.gz").exists()
 
 
-def clickpet(command: str, **options) -> None:
+def run_command(command: str, **options) -> None:
     """Run a command of clickpet with the demo's prediction settings."""
     folder = options["output" if "output" in options else "out"].parent
     (folder / "options.yaml").write_text("predict: {tile_step: 0.8, voxel_limits: [1, 2, 3]}\n")  # as config/demo.yaml
@@ -90,9 +92,20 @@ def new_patient(run) -> dict:
 def test_the_command_gives_one_patient_what_the_workflow_gives(run, tmp_path):
     row = new_patient(run)
     files = {name: run.folder / row[name] for name in ("ct", "pet", "clicks")}
-    clickpet("predict", models=run.folder / "results" / "models", out=tmp_path / "out", case=row["case"], **files)
+    run_command("predict", models=run.folder / "results" / "models", out=tmp_path / "out", case=row["case"], **files)
     for end, file in ((".nii.gz", "lesions.nii.gz"), ("_lesions.csv", "lesion_table.csv")):
         assert (tmp_path / "out" / f"{row['case']}{end}").read_bytes() == (run.case(row["slug"]) / file).read_bytes()
+
+
+def test_a_notebook_gives_one_patient_what_the_workflow_gives(run):
+    row = new_patient(run)
+    study = clickpet.read_study(ct=run.folder / row["ct"], pet=run.folder / row["pet"])
+    clicks = clickpet.read_clicks(run.folder / row["clicks"], shape=study.shape, affine=study.affine)
+    models = run.folder / "results" / "models"
+    check_same(
+        clickpet.segment_patient(study, clicks, models=models, config=ROOT / "config" / "demo.yaml"),
+        run.case(row["slug"]),
+    )
 
 
 def test_the_containers_entry_point_gives_the_same_mask(run, tmp_path):
@@ -103,7 +116,7 @@ def test_the_containers_entry_point_gives_the_same_mask(run, tmp_path):
         image = read_image(run.folder / row[name])
         write_image(given / "images" / name / "a1b2.mha", image.array, image.affine)
     shutil.copy(run.folder / row["clicks"], given / "lesion-clicks.json")
-    clickpet("grand-challenge", input=given, output=output, models=run.folder / "results" / "models")
+    run_command("grand-challenge", input=given, output=output, models=run.folder / "results" / "models")
     mask = read_image(output / "images" / "tumor-lesion-segmentation" / "a1b2.mha")
     expected = read_image(run.case(row["slug"]) / "lesions.nii.gz")
     assert np.allclose(mask.affine, expected.affine, atol=1e-4)

@@ -148,12 +148,12 @@ def test_a_lost_training_that_computes_on_makes_way(healthy, on_cluster, prepare
     run = on_cluster(tmp_path, begun=prepared)
     snakemake, job = begin(run, healthy)
     folder = run.folder / "results" / "training" / "fdg" / f"fold_{job['rule'][-1]}"
-    (claim,), (log,) = folder.glob("*/claim"), folder.rglob("training_log*.txt")
-    whose = claim.read_text()
+    (owner,), (log,) = folder.glob("*/owner"), folder.rglob("training_log*.txt")
+    whose = owner.read_text()
     healthy.kill_node(job["node"], processes=False)
     lost = healthy.pause(job["id"], TRAINING)  # until its successor is there, which takes some minutes
     told = log.read_text()
-    wait_for(lambda: claim.read_text() != whose, 300, "the training begins again")
+    wait_for(lambda: owner.read_text() != whose, 300, "the training begins again")
     healthy.wake(lost)
     wait_for(lambda: healthy.ended(lost), 60, "the lost training ends")
     assert log.read_text() == told

@@ -6,7 +6,7 @@ import os
 
 import torch
 
-from clickpet.tracer.discriminator import TracerNet
+from clickpet.tracer.network import TracerNet
 
 
 class Hostile:

@@ -12,7 +12,8 @@ import yaml
 
 from clickpet.config import resolve
 from clickpet.evaluate.interactive import interactive_table
-from clickpet.evaluate.summary import score_table, summarise, summarise_interactive, write_table
+from clickpet.evaluate.summary import score_table, summarise, summarise_interactive
+from clickpet.evaluate.tables import write_table
 from clickpet.slugs import make_slug
 
 NAN = float("nan")

@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from clickpet.config import ConfigError, describe, resolve, schema
+from clickpet.config import ConfigError, describe, read_config, resolve, schema
+from clickpet.errors import InputError
 
 CONFIG = Path(__file__).parents[2] / "config"
 
@@ -62,6 +63,92 @@ def test_a_mistake_is_one_clear_line(given, line):
         resolve(given)
     assert line in str(error.value)
     assert len(str(error.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        ({"heatmap": None}, "config: heatmap: the section is empty; write its keys below it, or remove the line"),
+        ({"train": {"learning_rate": "1e-4"}}, "'1e-4' is text to YAML; write 0.0001 without quotes"),
+        ({"train": {"weight_decay": "3E-7"}}, "'3E-7' is text to YAML; write 3.0e-07 without quotes"),
+        ({"train": {"epochs": "1e3"}}, "config: train.epochs: '1e3' is text to YAML; write 1000 without quotes"),
+        ({"heatmap": {"sigma_tumor": "2.5"}}, "config: heatmap.sigma_tumor: '2.5' is text to YAML; write 2.5 without"),
+        ({"heatmap": {"sigma_tumor": [1, "2e0", 3]}}, "'2e0' is text to YAML; write 2 without quotes"),
+        (
+            {"heatmap": {"sigma_tumor": "wide"}},
+            "config: heatmap.sigma_tumor: 'wide' is not valid under any of the given schemas (one number or three",
+        ),
+        ({"train": {"epochs": 10**4000}}, "config: train.epochs: is a number of more than 18 digits"),
+        ({"train": {"learning_rate": float("nan")}}, "config: train.learning_rate: nan is not a finite number"),
+        ({"predict": {"time_limit_s": float("inf")}}, "config: predict.time_limit_s: inf is not a finite number"),
+        ({"heatmap": {"unit": "y" * 100_000}}, "config: heatmap.unit: 'yyy"),
+        ({"x" * 100_000: 1}, "config: xxx"),
+        ({"heatmap": {"unit": "\x1b[31m\nred"}}, "is not one of ['voxel', 'mm']"),
+        ({"cohort": "a/{b}/cases.tsv"}, "config: cohort: 'a/{b}/cases.tsv' holds braces"),
+        ({"predict": {"models": "{x}"}}, "config: predict.models: '{x}' holds braces"),
+        ({"organs": {"scheme": {str(n): "x" for n in range(20_000)}}}, "config: holds more than 10000 values"),
+    ],
+)
+def test_a_mistake_is_one_short_line(given, line):
+    with pytest.raises(ConfigError) as error:
+        resolve({"cohort": "x", **given})
+    assert line in str(error.value)
+    assert str(error.value).isprintable()
+    assert len(str(error.value)) < 500
+
+
+def test_a_config_that_holds_itself_is_refused():
+    config = {"cohort": "x"}
+    config["heatmap"] = config
+    with pytest.raises(ConfigError, match="more than 10000 values"):
+        resolve(config)
+
+
+def test_a_section_that_may_be_null():
+    assert resolve({"cohort": "x", "train": {"misalignment": None}})["train"]["misalignment"] is None
+
+
+class TestReadConfig:
+    @pytest.mark.parametrize(
+        ("text", "what"),
+        [
+            ("a: [1", "config.yaml: line 1: is not valid YAML: while parsing a flow sequence"),
+            ("a: 1\nb:\n\tc: 1", "config.yaml: line 3: is not valid YAML: while scanning"),
+            ("a: 1\n\na: 2", "config.yaml: line 3: is not valid YAML: the key a is there twice"),
+            ("heatmap: {unit: mm, unit: voxel}", "line 1: is not valid YAML: the key unit is there twice"),
+            ("x: &a [1]\ny: [*a, *a]", "line 2: is not valid YAML: aliases are not read; write the value out"),
+            ("a: !!python/object/apply:os.system [x]", "line 1: is not valid YAML: could not determine a constructor"),
+            ("[" * 50_000, "is nested too deeply"),
+            ("a: " + "9" * 5000, "cannot be read (Exceeds the limit"),
+            ("a: " + "9" * 2_000_000, "is too large for a config"),
+            ("- 1", "holds no config keys"),
+            ("a: 1\n---\nb: 2", "expected a single document"),
+        ],
+    )
+    def test_a_broken_file_is_one_line_with_its_place(self, tmp_path, text, what):
+        (tmp_path / "config.yaml").write_text(text)
+        with pytest.raises(InputError) as error:
+            read_config(tmp_path / "config.yaml")
+        assert what in str(error.value)
+        assert str(error.value).isprintable()
+        assert len(str(error.value)) < 500
+
+    def test_a_missing_preset_is_told_with_those_that_there_are(self, tmp_path):
+        with pytest.raises(InputError, match=r"no such config file; correct the path; .*config.yaml, demo.yaml, sts"):
+            read_config(tmp_path / "none.yaml")
+        with pytest.raises(InputError, match="cannot be read"):
+            read_config(tmp_path)
+
+    def test_a_good_file(self, tmp_path):
+        (tmp_path / "config.yaml").write_text("heatmap: {unit: mm}\nfolds: [0, 1]\n")
+        assert read_config(tmp_path / "config.yaml") == {"heatmap": {"unit": "mm"}, "folds": [0, 1]}
+        (tmp_path / "config.yaml").write_text("# nothing\n")
+        assert read_config(tmp_path / "config.yaml") == {}
+
+
+@pytest.mark.parametrize("preset", sorted(path.name for path in CONFIG.glob("*.yaml")))
+def test_presets_are_read_strictly(preset):
+    assert read_config(CONFIG / preset) == yaml.safe_load((CONFIG / preset).read_text())
 
 
 def test_all_mistakes_are_told_at_once():

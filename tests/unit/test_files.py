@@ -4,6 +4,7 @@ import math
 import numpy as np
 import pytest
 
+from clickpet.errors import InputError
 from clickpet.files import content_hash, read_json, replacing, replacing_folder, write_json
 
 
@@ -66,3 +67,28 @@ def test_a_folder_is_replaced_as_a_whole_or_not_at_all(tmp_path):
         write_json(temporary / "new.json", 2)
     assert [str(path.relative_to(folder)) for path in folder.rglob("*")] == ["new.json"]
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("{", "is not valid JSON (Expecting property name enclosed in double quotes: line 1 column 2"),
+        ('{"a": 1,\n "b": {"c": 1, "c": 2}}', "is ambiguous JSON: the key 'c' is there twice in one object; keep one"),
+        ("[" * 100_000, "nested too deeply"),
+        ("9" * 5000, "thousands of digits"),
+    ],
+)
+def test_json_that_cannot_be_trusted_is_one_line(tmp_path, text, what):
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(InputError) as caught:
+        read_json(tmp_path / "a.json")
+    assert str(caught.value).startswith(f"{tmp_path}/a.json: {what}" if what.startswith("is") else f"{tmp_path}/a.json")
+    assert what in str(caught.value)
+
+
+def test_json_of_windows_is_read(tmp_path):
+    (tmp_path / "a.json").write_text('{"a": [{"b": 1}, {"b": 2}]}', encoding="utf-8-sig")
+    assert read_json(tmp_path / "a.json") == {"a": [{"b": 1}, {"b": 2}]}
+    (tmp_path / "b.json").write_bytes(b"\xff\xfe{")
+    with pytest.raises(InputError, match="is not a text file in UTF-8"):
+        read_json(tmp_path / "b.json")

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from clickpet.cli.compare import compare
 from clickpet.errors import InputError
-from clickpet.evaluate.run_results import read_table
+from clickpet.evaluate.tables import read_table
 
 app = typer.Typer()
 app.command()(compare)

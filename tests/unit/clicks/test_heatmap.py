@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
 
-from clickpet.clicks.clicks import Clicks
 from clickpet.clicks.heatmap import draw_heatmap, heatmap_steps
+from clickpet.clicks.heatmap_options import HeatmapOptions
+from clickpet.clicks.model import Clicks
 from clickpet.errors import InputError
 
 CLOSE = 1e-5
@@ -69,6 +70,12 @@ def drawn_slowly(
     return tumor - background
 
 
+def drawn(suv, clicks, *, spacing_mm=None, **options):
+    """`draw_heatmap` with options by name, on a grid of axes along those of the patient."""
+    affine = None if spacing_mm is None else np.diag([*spacing_mm, 1.0])
+    return draw_heatmap(suv, clicks, HeatmapOptions(**options), affine=affine)
+
+
 def case(shape, tumor, background, seed, dtype="float32", layout="C"):
     """SUV and clicks at random; some clicks at the border, some twice."""
     rng = np.random.default_rng(seed)
@@ -121,7 +128,7 @@ class TestAgainstTheDefinition:
     @settings(max_examples=250, deadline=None)
     def test_any_options(self, shape, tumor, background, seed, dtype, layout, options, grid):
         suv, clicks = case(shape, tumor, background, seed, dtype, layout)
-        heatmap = draw_heatmap(suv, clicks, **options, **grid)
+        heatmap = drawn(suv, clicks, **options, **grid)
         assert heatmap.dtype == np.float32
         assert heatmap.shape == shape
         assert np.abs(heatmap).max() <= 1
@@ -130,7 +137,7 @@ class TestAgainstTheDefinition:
     @pytest.mark.parametrize("compat", ["paper", "released"])
     def test_ten_and_ten_on_a_large_grid(self, compat):
         suv, clicks = case((91, 77, 103), 10, 10, seed=5)
-        heatmap = draw_heatmap(suv, clicks, compat=compat)
+        heatmap = drawn(suv, clicks, compat=compat)
         assert np.abs(heatmap - drawn_slowly(suv, clicks, compat=compat)).max() <= CLOSE
 
     @pytest.mark.parametrize("corner", [(0, 0, 0), (20, 16, 24), (0, 16, 12)])
@@ -138,7 +145,7 @@ class TestAgainstTheDefinition:
     def test_border_clicks(self, corner, border):
         suv, _ = case((21, 17, 25), 0, 0, seed=1)
         for clicks in (Clicks([corner], []), Clicks([], [corner]), Clicks([corner], [corner])):
-            found = draw_heatmap(suv, clicks, border=border)
+            found = drawn(suv, clicks, border=border)
             assert np.abs(found - drawn_slowly(suv, clicks, border=border)).max() <= CLOSE
 
 
@@ -148,27 +155,31 @@ class TestMeaning:
 
     def test_no_clicks(self):
         for compat in ("paper", "released"):
-            assert not draw_heatmap(self.SUV, Clicks.empty(), compat=compat).any()
+            assert not drawn(self.SUV, Clicks.empty(), compat=compat).any()
 
     def test_a_click_is_a_one(self):
-        assert draw_heatmap(self.SUV, Clicks([self.MIDDLE], []))[self.MIDDLE] == 1
-        assert draw_heatmap(self.SUV, Clicks([], [self.MIDDLE]))[self.MIDDLE] == -1
+        assert drawn(self.SUV, Clicks([self.MIDDLE], []))[self.MIDDLE] == 1
+        assert drawn(self.SUV, Clicks([], [self.MIDDLE]))[self.MIDDLE] == -1
 
     def test_value_at_a_distance(self):
-        heatmap = draw_heatmap(self.SUV, Clicks([self.MIDDLE], []))
+        heatmap = drawn(self.SUV, Clicks([self.MIDDLE], []))
         assert heatmap[15, 15, 18] == pytest.approx(np.exp(-0.5), abs=1e-6)
         assert heatmap[15, 15, 15 + 12] > 0
         assert heatmap[15, 15, 15 + 13] == 0
 
     def test_raw_peak(self):
-        heatmap = draw_heatmap(self.SUV, Clicks([self.MIDDLE], []), peak="raw")
+        heatmap = drawn(self.SUV, Clicks([self.MIDDLE], []), peak="raw")
         assert heatmap[self.MIDDLE] == pytest.approx(0.0024, abs=1e-4)
 
     def test_millimetres(self):
         clicks = Clicks([self.MIDDLE], [(3, 3, 3)])
         options = {"sigma_tumor": 6.0, "sigma_background": 12.0, "unit": "mm", "spacing_mm": (2.0, 3.0, 4.0)}
-        expected = draw_heatmap(self.SUV, clicks, sigma_tumor=(3, 2, 1.5), sigma_background=(6, 4, 3))
-        assert np.array_equal(draw_heatmap(self.SUV, clicks, **options), expected)
+        expected = drawn(self.SUV, clicks, sigma_tumor=(3, 2, 1.5), sigma_background=(6, 4, 3))
+        assert np.array_equal(drawn(self.SUV, clicks, **options), expected)
+
+    def test_millimetres_without_a_grid(self):
+        with pytest.raises(InputError, match="give the affine of the PET"):
+            draw_heatmap(self.SUV, Clicks([self.MIDDLE], []), HeatmapOptions(unit="mm"))
 
     @pytest.mark.parametrize(
         ("at_click", "neighbour", "seen"),
@@ -177,25 +188,25 @@ class TestMeaning:
     def test_gate_both_sides(self, at_click, neighbour, seen):
         suv = np.full((9, 9, 9), neighbour, np.float32)
         suv[4, 4, 4] = at_click
-        assert (draw_heatmap(suv, Clicks([(4, 4, 4)], []))[4, 4, 5] > 0) == seen
+        assert (drawn(suv, Clicks([(4, 4, 4)], []))[4, 4, 5] > 0) == seen
 
     def test_gate_is_per_click(self):
         suv = np.full((9, 9, 40), 2.0, np.float32)
         suv[4, 4, 30] = 8  # this click hides its surroundings, the other does not
-        heatmap = draw_heatmap(suv, Clicks([(4, 4, 6), (4, 4, 30)], []))
+        heatmap = drawn(suv, Clicks([(4, 4, 6), (4, 4, 30)], []))
         assert heatmap[4, 4, 7] > 0.9
         assert heatmap[4, 4, 31] == 0
 
     def test_gate_of_the_released_code(self):
         suv = np.full((9, 9, 9), 3.5, np.float32)
         suv[4, 4, 4] = 8
-        assert draw_heatmap(suv, Clicks([(4, 4, 4)], []), suv_gate=3)[4, 4, 5] > 0
-        assert draw_heatmap(suv, Clicks([(4, 4, 4)], []), suv_gate=4)[4, 4, 5] == 0
+        assert drawn(suv, Clicks([(4, 4, 4)], []), suv_gate=3)[4, 4, 5] > 0
+        assert drawn(suv, Clicks([(4, 4, 4)], []), suv_gate=4)[4, 4, 5] == 0
 
     def test_unsigned_suv_does_not_wrap(self):
         suv = np.zeros((9, 9, 9), np.uint8)
         suv[4, 4, 4] = 255
-        heatmap = draw_heatmap(suv, Clicks([(4, 4, 4)], [(0, 0, 0)]), suv_gate=300)
+        heatmap = drawn(suv, Clicks([(4, 4, 4)], [(0, 0, 0)]), suv_gate=300)
         assert heatmap[4, 4, 4] == 1
         assert np.count_nonzero(heatmap > 0) == 1
 
@@ -203,38 +214,38 @@ class TestMeaning:
         twice = Clicks([self.MIDDLE] * 2, [])
         once = Clicks([self.MIDDLE], [])
         at = (15, 15, 18)
-        assert draw_heatmap(self.SUV, twice)[at] == 1  # 2 · 0.61, clipped
-        assert draw_heatmap(self.SUV, once)[at] == pytest.approx(0.6065, abs=1e-4)
+        assert drawn(self.SUV, twice)[at] == 1  # 2 · 0.61, clipped
+        assert drawn(self.SUV, once)[at] == pytest.approx(0.6065, abs=1e-4)
         background = [Clicks([], [self.MIDDLE] * count) for count in (1, 2)]
-        assert np.array_equal(*[draw_heatmap(self.SUV, clicks) for clicks in background])
+        assert np.array_equal(*[drawn(self.SUV, clicks) for clicks in background])
 
     def test_background_gives_way_to_tumor(self):
         clicks = Clicks([self.MIDDLE], [(15, 15, 18)])
-        heatmap = draw_heatmap(self.SUV, clicks)
+        heatmap = drawn(self.SUV, clicks)
         assert heatmap[15, 15, 18] == pytest.approx(np.exp(-0.5), abs=1e-6)
-        kept = draw_heatmap(self.SUV, clicks, keep_clicked=True)
+        kept = drawn(self.SUV, clicks, keep_clicked=True)
         assert kept[15, 15, 18] == pytest.approx(np.exp(-0.5) - 1, abs=1e-6)
         kept[15, 15, 18] = heatmap[15, 15, 18]
         assert np.array_equal(kept, heatmap)
 
     def test_released_gets_the_sign_wrong(self):
         clicks = Clicks([], [self.MIDDLE])
-        assert draw_heatmap(self.SUV, clicks).max() < 0
-        released = draw_heatmap(self.SUV, clicks, compat="released")
+        assert drawn(self.SUV, clicks).max() < 0
+        released = drawn(self.SUV, clicks, compat="released")
         assert released.min() > 0
         assert released[self.MIDDLE] == pytest.approx(1, abs=1e-6)
 
     def test_released_divides_by_the_maximum_of_the_map(self):
         clicks = Clicks([(0, 0, 0)], [(20, 20, 18), (20, 20, 20)])
-        released = draw_heatmap(self.SUV, clicks, compat="released", border="constant")
+        released = drawn(self.SUV, clicks, compat="released", border="constant")
         assert released.min() == -1
         assert released[20, 20, 19] == -1
         assert released[20, 20, 18] > -1
-        assert draw_heatmap(self.SUV, clicks)[20, 20, 18] == -1
+        assert drawn(self.SUV, clicks)[20, 20, 18] == -1
 
     def test_input_is_left_alone(self):
         suv = self.SUV.copy()
-        draw_heatmap(suv, Clicks([self.MIDDLE], [self.MIDDLE]))
+        drawn(suv, Clicks([self.MIDDLE], [self.MIDDLE]))
         assert np.array_equal(suv, self.SUV)
 
     @pytest.mark.parametrize(
@@ -251,14 +262,14 @@ class TestMeaning:
     )
     def test_options_that_make_no_sense(self, options, what):
         with pytest.raises(InputError) as caught:
-            draw_heatmap(self.SUV, Clicks.empty(), **options)
+            drawn(self.SUV, Clicks.empty(), **options)
         assert what in str(caught.value)
 
     @pytest.mark.parametrize("voxel", [(31, 0, 0), (0, -1, 0)])
     def test_clicks_outside(self, voxel):
         for clicks in (Clicks([voxel], []), Clicks([], [voxel])):
             with pytest.raises(InputError, match="outside the grid 31x31x31"):
-                draw_heatmap(self.SUV, clicks)
+                drawn(self.SUV, clicks)
 
 
 class TestSteps:
@@ -270,10 +281,10 @@ class TestSteps:
     @settings(max_examples=40, deadline=None)
     def test_each_step_is_the_heatmap_of_its_clicks(self, seed, steps, compat):
         suv, clicks = case((15, 12, 18), 5, 6, seed)
-        kept = list(heatmap_steps(suv, clicks, steps, sigma_tumor=1.5, compat=compat))
+        kept = list(heatmap_steps(suv, clicks, steps, HeatmapOptions(sigma_tumor=1.5, compat=compat)))
         assert [k for k, _ in kept] == steps
         for k, heatmap in kept:
-            alone = draw_heatmap(suv, clicks.first(k), sigma_tumor=1.5, compat=compat)
+            alone = drawn(suv, clicks.first(k), sigma_tumor=1.5, compat=compat)
             assert np.array_equal(heatmap, alone)
 
     def test_steps_are_lazy(self):
@@ -288,7 +299,7 @@ class TestRealGrid:
     def test_real_clicks(self, shared_data):
         import nibabel as nib
 
-        from clickpet.clicks.clicks import read_clicks
+        from clickpet.clicks.reading import read_clicks
 
         path = min((shared_data / "autopet" / "organs").glob("psma*.nii.gz"), key=lambda path: path.stat().st_size)
         file = nib.load(path)
@@ -297,5 +308,5 @@ class TestRealGrid:
             shared_data / "autopet" / "clicks" / f"{name}_clicks.json", shape=file.shape, affine=file.affine
         ).first(2)
         suv = np.asarray(file.dataobj).astype(np.float32)
-        heatmap = draw_heatmap(suv, clicks)
+        heatmap = drawn(suv, clicks)
         assert np.abs(heatmap - drawn_slowly(suv, clicks)).max() <= CLOSE

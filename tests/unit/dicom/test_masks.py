@@ -1,4 +1,4 @@
-"""Masks from RTSTRUCT and SEG: polygons against a slow oracle, planes against PET slices, real structure sets."""
+"""Masks from RTSTRUCT and SEG: planes against PET slices, real structure sets."""
 
 import logging
 import shutil
@@ -9,11 +9,9 @@ import numpy as np
 import pydicom
 import pytest
 from dicom_maker import uid, write_rtstruct, write_series
-from hypothesis import given
-from hypothesis import strategies as st
 from pydicom.sr.codedict import codes
 
-from clickpet.dicom.masks import fill_polygons, list_regions, load_mask
+from clickpet.dicom.masks import list_regions, load_mask
 from clickpet.dicom.series import find_series, load_suv
 from clickpet.errors import InputError
 from clickpet.images import Image, read_image, resample
@@ -42,46 +40,6 @@ def boxed(shape, x, y, z):
     mask = np.zeros(shape, np.uint8)
     mask[x[0] : x[1] + 1, shape[1] - 1 - y[1] : shape[1] - y[0], z] = 1
     return mask
-
-
-# --- Polygons
-
-
-def inside(polygons, x, y):
-    """Even-odd rule for one point, straight from the definition: count the edges to its left."""
-    crossed = 0
-    for polygon in polygons:
-        for (x0, y0), (x1, y1) in zip(polygon, np.roll(polygon, -1, axis=0), strict=True):
-            if (y0 <= y) != (y1 <= y) and x0 + (y - y0) * (x1 - x0) / (y1 - y0) < x:
-                crossed += 1
-    return crossed % 2 == 1
-
-
-@given(st.integers(0, 10**6), st.integers(1, 3), st.integers(3, 9))
-def test_filling_agrees_with_the_definition(seed, polygons, points):
-    rng = np.random.default_rng(seed)
-    drawn = [rng.uniform(-3, 13, (points, 2)) for _ in range(polygons)]
-    got = fill_polygons(drawn, (10, 8))
-    expected = [[inside(drawn, x, y) for y in range(8)] for x in range(10)]
-    assert np.array_equal(got, expected)
-
-
-def test_neighbours_share_no_pixel_and_leave_none():
-    left = np.array([[0, 0], [4, 0], [4, 6], [0, 6]], float)
-    right = left + np.array([4, 0])
-    one, other = (fill_polygons([polygon], (10, 8)) for polygon in (left, right))
-    assert not (one & other).any()
-    assert (one | other)[0:8, 0:6].all()
-    assert (one.sum(), other.sum()) == (24, 24)
-
-
-def test_hole_and_keyhole():
-    outer = np.array([[-0.5, -0.5], [9.5, -0.5], [9.5, 7.5], [-0.5, 7.5]])
-    inner = np.array([[2.5, 1.5], [6.5, 1.5], [6.5, 5.5], [2.5, 5.5]])
-    ring = fill_polygons([outer, inner], (10, 8))
-    assert ring.sum() == 80 - 16
-    keyhole = np.vstack([outer, outer[:1], inner, inner[:1]])
-    assert np.array_equal(fill_polygons([keyhole], (10, 8)), ring)
 
 
 # --- RTSTRUCT

@@ -129,6 +129,122 @@ def test_names_in_other_alphabets_survive(tmp_path):
     assert str(pydicom.dcmread(tmp_path / "seg.dcm").PatientName) == name
 
 
+# --- Odd headers
+
+
+def set_raw(keyword, text):
+    """A change for `write_series` that stores a text as it is, valid or not; None removes the attribute."""
+
+    def change(dataset, index):
+        tag = pydicom.tag.Tag(pydicom.datadict.tag_for_keyword(keyword))
+        if text is None:
+            dataset.pop(tag, None)
+            return
+        stored = text.encode() + b" " * (len(text.encode()) % 2)
+        vr = pydicom.datadict.dictionary_VR(keyword)
+        dataset[tag] = pydicom.dataelem.RawDataElement(tag, vr, len(stored), stored, 0, False, True)
+
+    return change
+
+
+def exported(folder, identity, change):
+    with pydicom.config.disable_value_validation():
+        write_series(folder / "pet", slices=5, change=change)
+    pet = load_suv(folder / "pet")[0]
+    write_seg(folder / "seg.dcm", pet.array > 1, pet.affine, folder / "pet", case="c", identity=identity)
+    assert np.array_equal(load_mask(folder / "seg.dcm", pet), pet.array > 1)
+    with pydicom.config.disable_value_validation():
+        return pydicom.dcmread(folder / "seg.dcm")
+
+
+OPTIONAL = (
+    "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "PatientAge", "StudyDate", "StudyTime", "StudyID",
+    "AccessionNumber", "ReferringPhysicianName", "SeriesDate", "SeriesTime", "StudyDescription", "SliceThickness",
+    "SpacingBetweenSlices", "PositionReferenceIndicator", "Manufacturer", "SpecificCharacterSet", "InstanceNumber",
+    "SeriesNumber", "PatientPosition",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("keyword", OPTIONAL)
+@pytest.mark.parametrize("text", [None, "", "x" * 70, "a\\b", "-1,5"])
+def test_no_optional_attribute_ends_an_export(tmp_path, keyword, text):
+    for identity in ("case", "source"):
+        made = exported(tmp_path / identity, identity, set_raw(keyword, text))
+        for needed in ("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "StudyDate", "StudyID"):
+            assert needed in made
+
+
+@pytest.mark.parametrize(
+    ("keyword", "text", "expected"),
+    [
+        ("PatientSex", "male", ""),
+        ("PatientSex", "f", "F"),
+        ("PatientSex", "O", "O"),
+        ("PatientBirthDate", "1970", ""),
+        ("PatientBirthDate", "19700230", ""),
+        ("PatientBirthDate", "19700228", "19700228"),
+        ("StudyDate", "2024-07-13", ""),
+        ("StudyTime", "99", ""),
+        ("StudyTime", "110000.5", "110000.5"),
+        ("StudyID", "a study ID that is too long", "a study ID that is too long"),
+    ],
+)
+def test_odd_values_of_the_source(tmp_path, keyword, text, expected):
+    assert str(exported(tmp_path, "source", set_raw(keyword, text)).get(keyword)) == expected
+
+
+@pytest.mark.parametrize(("text", "date"), [("20240713", "20240713"), ("yesterday", "19000101"), (None, "19000101")])
+def test_the_date_of_the_content_is_the_series_or_none(tmp_path, text, date):
+    assert exported(tmp_path, "source", set_raw("SeriesDate", text)).ContentDate == date
+
+
+@pytest.mark.parametrize(
+    ("keyword", "text", "thickness"),
+    [
+        ("SpacingBetweenSlices", "-5", 5),
+        ("SpacingBetweenSlices", "0", 5),
+        ("SpacingBetweenSlices", "nan", 5),
+        ("SliceThickness", "-5", 5),
+        ("SliceThickness", "0", 5),
+        ("SliceThickness", "", 5),
+        ("SliceThickness", None, 5),
+        ("SliceThickness", "5,0", 5),
+        ("SliceThickness", "1e9", 5),
+        ("SliceThickness", "8", 8),
+        ("SliceThickness", "2", 2),
+    ],
+)
+@pytest.mark.parametrize("reverse", [False, True])
+def test_spacing_and_thickness_are_positive(tmp_path, keyword, text, thickness, reverse):
+    def change(dataset, index):
+        if reverse:
+            dataset.ImagePositionPatient = [*dataset.ImagePositionPatient[:2], 200.0 - 5 * index]
+        set_raw(keyword, text)(dataset, index)
+
+    made = exported(tmp_path, "case", change)
+    measures = made.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    assert (float(measures.SliceThickness), float(measures.SpacingBetweenSlices)) == (thickness, 5)
+    assert [float(edge) for edge in measures.PixelSpacing] == [4, 3]
+
+
+def test_spacing_of_uneven_slices_is_their_mean(tmp_path):
+    write_series(tmp_path / "pet", places_mm=[0, 3.27, 6.54, 9.73, 13.02, 16.29])
+    pet = load_suv(tmp_path / "pet")[0]
+    write_seg(tmp_path / "seg.dcm", pet.array > 1, pet.affine, tmp_path / "pet", case="c")
+    measures = pydicom.dcmread(tmp_path / "seg.dcm").SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    assert float(measures.SpacingBetweenSlices) == pytest.approx(16.29 / 5)
+
+
+@pytest.mark.parametrize("keyword", ["SOPInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID"])
+@pytest.mark.parametrize("text", [None, ""])
+def test_a_missing_uid_is_one_line(tmp_path, keyword, text):
+    with pytest.raises(InputError, match=f"{keyword} is missing; a SEG needs it"):
+        exported(tmp_path, "case", set_raw(keyword, text))
+
+
+# --- Grids
+
+
 def test_mask_of_another_grid(tmp_path, study):
     folder, pet, mask = study
     with pytest.raises(InputError, match=r"grid \(12x9x8 at .*is not the PET's \(12x9x9 at "):

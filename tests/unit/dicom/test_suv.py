@@ -5,13 +5,15 @@ import json
 import re
 
 import numpy as np
+import pydicom
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as DicomSequence
 
-from clickpet.dicom.suv import body_surface_m2, suv_factor
+from clickpet.dicom.body import body_surface_m2
+from clickpet.dicom.suv import suv_factor
 from clickpet.errors import InputError
 
 HALF_LIFE_S = 6586.2
@@ -55,13 +57,15 @@ def dataset(**changes):
 
 @given(
     weight_kg=st.floats(3, 300),
-    dose_mbq=st.floats(20, 900),
-    half_life_s=st.floats(1200, 70000),
+    mbq_per_kg=st.floats(1, 10),
+    half_life_s=st.one_of(st.floats(3900, 4200), st.floats(6480, 6700), st.floats(45000, 46400)),
     minutes=st.integers(0, 300),
 )
-def test_formula(weight_kg, dose_mbq, half_life_s, minutes):
+def test_formula(weight_kg, mbq_per_kg, half_life_s, minutes):
+    dose_mbq = weight_kg * mbq_per_kg
     one = header(
         PatientWeight=weight_kg,
+        PatientSize=None,
         RadionuclideTotalDose=dose_mbq * 1e6,
         RadionuclideHalfLife=half_life_s,
         SeriesTime=f"{10 + minutes // 60:02d}{minutes % 60:02d}00",
@@ -254,11 +258,6 @@ def test_dose_in_mbq_and_weight_in_grams_and_height_in_cm():
     assert surface[0] == pytest.approx(surface[1], rel=1e-12)
 
 
-@pytest.mark.parametrize(("dose", "expected"), [(9999.0, 9999e6), (10000.0, 10000.0)])
-def test_both_sides_of_the_mbq_limit(dose, expected):
-    assert suv_factor([header(RadionuclideTotalDose=dose)]).dose_bq == expected
-
-
 def test_counts_with_philips_suv_factor():
     group = {"SUVScaleFactor": "0.0005 ", "ActivityConcentrationScaleFactor": "2.5"}
     one = header(Units="CNTS", PhilipsPETPrivateGroup=group, PatientWeight=None, RadionuclideTotalDose=None)
@@ -420,24 +419,86 @@ def test_frame_clock_that_disagrees_is_a_warning():
     assert "FrameReferenceTime" in suv_factor([off]).warnings[0]
 
 
-def test_decay_within_long_frames_is_a_warning_without_decay_correction():
-    short, long = (header(DecayCorrection="NONE", ActualFrameDuration=duration * 1000) for duration in (120, 300))
-    assert not suv_factor([short]).warnings
-    assert "300 s" in suv_factor([long]).warnings[0]
+def named_nuclide(meaning, **changes):
+    one = dataset(DecayCorrection="START", **changes)
+    code = Dataset()
+    code.CodeMeaning = meaning
+    one.RadiopharmaceuticalInformationSequence[0].RadionuclideCodeSequence = DicomSequence([code])
+    return one
 
 
 @pytest.mark.parametrize(
     ("meaning", "half_life_s", "warned"),
-    [("^18^Fluorine", 6586.2, False), ("^18^Fluorine", 109.77, True), ("Ga-68", 4080, False), ("68Ga", 6586.2, True),
-     ("^89^Zirconium", 109.77, False)],
+    [("^18^Fluorine", 6586.2, False), ("Ga-68", 4080, False), ("68Ga", 6586.2, True), ("^18^Fluorine", 5000, True),
+     ("", 6588, False), ("", 5000, True)],
 )  # fmt: skip
 def test_a_half_life_that_is_not_the_nuclides_is_a_warning(meaning, half_life_s, warned):
-    one = dataset(DecayCorrection="START", RadionuclideHalfLife=half_life_s)
-    code = Dataset()
-    code.CodeMeaning = meaning
-    one.RadiopharmaceuticalInformationSequence[0].RadionuclideCodeSequence = DicomSequence([code])
-    audit = suv_factor([one])
-    assert any("half-life" in warning for warning in audit.warnings) == warned
+    audit = suv_factor([named_nuclide(meaning, RadionuclideHalfLife=half_life_s)])
+    assert any("half-life" in warning for warning in audit.doubts) == warned
+    assert set(audit.doubts) <= set(audit.warnings)
+
+
+@pytest.mark.parametrize(
+    ("value", "unit"),
+    [(109.77, "18F in minutes"), (1.83, "18F in hours"), (6586200, "18F in milliseconds"), (67.71, "68Ga in minutes"),
+     (78.41, "89Zr in hours"), (12.7, "64Cu in hours"), (4.176, "124I in days"), (30, ""), (2e6, "")],
+)  # fmt: skip
+@pytest.mark.parametrize("meaning", ["", "named"])
+def test_half_lives_that_are_not_in_seconds_are_refused(value, unit, meaning):
+    nuclide = {"18": "^18^Fluorine", "68": "Gallium-68"}.get(unit[:2], "") if meaning else ""
+    with pytest.raises(InputError, match=r"half-life \(RadionuclideHalfLife \(0018,1075\)\)") as caught:
+        suv_factor([named_nuclide(nuclide, RadionuclideHalfLife=value)])
+    assert f"{value:.10g} s" in str(caught.value)
+    assert unit in str(caught.value)
+
+
+@pytest.mark.parametrize("half_life_s", [75.45, 122.24, 597.9, 1221.8])
+def test_half_lives_of_short_lived_nuclides_are_believed(half_life_s):
+    late = {"SeriesTime": "100200", "AcquisitionTime": "100200"}
+    audit = suv_factor([header(RadionuclideHalfLife=half_life_s, RadionuclideTotalDose=700e6, **late)])
+    assert audit.half_life_s == half_life_s
+    assert not audit.doubts
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [("RadionuclideTotalDose", "350,5"), ("RadionuclideTotalDose", "350000000,0"), ("PatientWeight", "70,5"),
+     ("RadionuclideHalfLife", "6586,2")],
+)  # fmt: skip
+@pytest.mark.parametrize("make", [header, dataset])
+def test_decimal_commas_are_refused_with_tag_and_value(keyword, value, make):
+    if make is dataset:
+        one = dataset()
+        holder = one.RadiopharmaceuticalInformationSequence[0] if keyword.startswith("Radio") else one
+        tag = pydicom.tag.Tag(pydicom.datadict.tag_for_keyword(keyword))
+        holder[tag] = pydicom.dataelem.RawDataElement(tag, "DS", len(value), value.encode(), 0, False, True)
+    else:
+        one = header(**{keyword: value})
+    with pytest.raises(InputError, match=rf'{keyword} \(.*\)\) is "{value}".*decimal comma'):
+        suv_factor([one])
+
+
+def test_odd_text_is_not_repeated():
+    with pytest.raises(InputError, match="missing or no number") as caught:
+        suv_factor([header(PatientWeight="Mueller, 70")])
+    assert "Mueller" not in str(caught.value)
+
+
+# --- Attenuation correction that only (0054,1101) tells
+
+
+@pytest.mark.parametrize("method", ["NONE", "none", "Not corrected", "NO", "NAC"])
+@pytest.mark.parametrize("codes", [None, ["DECY", "ATTN"], ["DECY"]])
+def test_a_method_of_none_is_refused(method, codes):
+    with pytest.raises(InputError, match=r"not corrected for attenuation \("):
+        suv_factor([header(CorrectedImage=codes, AttenuationCorrectionMethod=method)])
+
+
+@pytest.mark.parametrize("method", ["measured,, 0.096000 cm-1,", "CT-derived mu-map", "CTAC-SG", "NORMAL CTAC"])
+def test_a_method_stands_in_for_missing_codes(method):
+    audit = suv_factor([header(CorrectedImage=None, AttenuationCorrectionMethod=method)])
+    assert audit.factor == pytest.approx(formula(3600))
+    assert "AttenuationCorrectionMethod" in audit.warnings[0]
 
 
 # --- Real headers
@@ -451,3 +512,4 @@ def test_clinical_headers(shared_data):
         headers = json.loads((folder / "test" / "metadata" / f"{name}-instances.json").read_text())
         factors = suv_factor(headers).factors
         assert np.allclose(factors, float(expected), rtol=1e-9, atol=0), name
+        assert not suv_factor(headers).doubts or "FrameReferenceTime" in suv_factor(headers).doubts[0], name

@@ -17,7 +17,7 @@ from clickpet.evaluate.comparison import (
     read_run,
     run_means,
 )
-from clickpet.evaluate.run_results import read_table
+from clickpet.evaluate.tables import read_table
 from clickpet.report.comparison_page import write_comparison
 
 BOOTSTRAP = {"repeats": 100, "confidence": 0.95, "seed": 1}

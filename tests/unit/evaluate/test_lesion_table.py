@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 from jobs import run_script
 from scipy import ndimage
 
-from clickpet import components as runs_module
+from clickpet import components as components_module
 from clickpet.errors import InputError
 from clickpet.evaluate.lesion_table import (
     COLUMNS,
@@ -21,7 +21,7 @@ from clickpet.evaluate.lesion_table import (
     over_mask,
     sphere_offsets,
 )
-from clickpet.evaluate.run_results import read_table
+from clickpet.evaluate.tables import read_table
 from clickpet.images import write_image
 
 EDGES = ndimage.generate_binary_structure(3, 2)
@@ -92,7 +92,7 @@ def test_chunks_do_not_matter(monkeypatch):
     rng = np.random.default_rng(8)
     mask, suv = rng.random((9, 8, 7)) < 0.3, rng.random((9, 8, 7))
     expected = measure_lesions(mask, suv, AFFINES["autopet"], truth=mask, disagreement=suv)
-    monkeypatch.setattr(runs_module, "CHUNK_VOXELS", 5)
+    monkeypatch.setattr(components_module, "CHUNK_VOXELS", 5)
     monkeypatch.setattr("clickpet.evaluate.lesion_table.CHUNK_VOXELS", 16)
     pd.testing.assert_frame_equal(
         measure_lesions(mask, suv, AFFINES["autopet"], truth=mask, disagreement=suv), expected, check_exact=True

@@ -13,8 +13,7 @@ from clickpet.cli.app import app
 from clickpet.errors import InputError
 from clickpet.evaluate.interactive import METRICS
 from clickpet.evaluate.ranking import WEIGHTS, challenge_means, compare_methods, read_scores
-from clickpet.evaluate.run_results import read_table
-from clickpet.evaluate.summary import write_table
+from clickpet.evaluate.tables import read_table, write_table
 
 #: The published final ranking of autoPET IV, task 1: Dice, FPV, FNV at 10 clicks, areas of Dice, FPV, FNV.
 PUBLISHED = {

@@ -12,14 +12,24 @@ from jobs import run_script
 from scipy import ndimage
 
 from clickpet.errors import InputError
-from clickpet.evaluate.run_results import read_table
-from clickpet.evaluate.scores import SCORES, check_one_grid, score_case, score_labels, score_masks
+from clickpet.evaluate.scores import check_one_grid, score_case, score_labels, score_masks
+from clickpet.evaluate.tables import read_table
 from clickpet.images import Image, write_image
 
+#: The scores in the order of the tables.
+SCORES = (
+    "dice", "fpv_ml", "fnv_ml", "truth_lesions", "predicted_lesions", "found_lesions", "false_lesions", "sensitivity",
+    "precision", "f1", "truth_volume_ml", "prediction_volume_ml",
+)  # fmt: skip
 EDGES = ndimage.generate_binary_structure(3, 2)
 ORDERS = (np.ascontiguousarray, np.asfortranarray)
 SHAPES = hnp.array_shapes(min_dims=3, max_dims=3, min_side=1, max_side=8)
 TYPES = st.sampled_from([bool, np.uint8, np.int16, np.float32])
+
+
+def grid_of(voxel_ml):
+    """An affine whose voxels have this volume."""
+    return np.diag([1000 * voxel_ml, 1, 1, 1])
 
 
 def plain(predicted, truth, voxel_ml):
@@ -77,7 +87,7 @@ def test_equals_the_definitions(data, shape, types, orders):
     predicted, truth = (
         order(data.draw(hnp.arrays(bool, shape)).astype(dtype)) for order, dtype in zip(orders, types, strict=True)
     )
-    same(score_masks(predicted, truth, voxel_volume_ml=0.0125), plain(predicted, truth, 0.0125))
+    same(score_masks(predicted, truth, grid_of(0.0125)), plain(predicted, truth, 0.0125))
 
 
 @settings(deadline=None)
@@ -86,7 +96,7 @@ def test_equals_the_definitions_on_many_components(seed, densities):
     rng = np.random.default_rng(seed)
     shape = rng.integers(3, 17, 3)
     predicted, truth = (rng.random(shape) < density for density in densities)
-    same(score_masks(predicted, truth, voxel_volume_ml=0.03), plain(predicted, truth, 0.03))
+    same(score_masks(predicted, truth, grid_of(0.03)), plain(predicted, truth, 0.03))
 
 
 def blocks(*places, shape=(20, 20, 20)):
@@ -101,7 +111,7 @@ def test_a_case_counted_by_hand():
     truth = blocks((1, 1, 1, 3), (10, 10, 10, 2))
     predicted = blocks((15, 2, 2, 2))
     predicted[1:3, 1:3, 1:4] = 1
-    score = score_masks(predicted, truth, voxel_volume_ml=0.5)
+    score = score_masks(predicted, truth, grid_of(0.5))
     assert list(score) == list(SCORES)
     assert score["dice"] == pytest.approx(2 * 12 / (20 + 35))
     assert (score["fpv_ml"], score["fnv_ml"]) == (4.0, 4.0)
@@ -114,22 +124,22 @@ def test_one_predicted_voxel_finds_a_lesion_and_a_neighbour_does_not():
     truth = blocks((5, 5, 5, 3))
     touching, beside = np.zeros_like(truth), np.zeros_like(truth)
     touching[7, 7, 7] = beside[8, 7, 7] = 1
-    assert score_masks(touching, truth, voxel_volume_ml=1)["fnv_ml"] == 0
-    score = score_masks(beside, truth, voxel_volume_ml=1)
+    assert score_masks(touching, truth, grid_of(1))["fnv_ml"] == 0
+    score = score_masks(beside, truth, grid_of(1))
     assert (score["fnv_ml"], score["fpv_ml"], score["found_lesions"]) == (27, 1, 0)
 
 
 def test_components_are_connected_over_edges_but_not_corners():
     truth = np.zeros((4, 4, 4), bool)
     truth[0, 0, 0] = truth[1, 1, 0] = truth[2, 2, 1] = True
-    score = score_masks(truth[:] & (np.arange(4) == 1), truth, voxel_volume_ml=1)
+    score = score_masks(truth[:] & (np.arange(4) == 1), truth, grid_of(1))
     assert score["truth_lesions"] == 2
     assert score["fnv_ml"] == 2
 
 
 def test_no_truth():
     predicted = blocks((1, 1, 1, 2), (6, 6, 6, 1))
-    score = score_masks(predicted, np.zeros_like(predicted), voxel_volume_ml=0.1)
+    score = score_masks(predicted, np.zeros_like(predicted), grid_of(0.1))
     assert score["fpv_ml"] == pytest.approx(0.9)
     assert all(math.isnan(score[name]) for name in ("dice", "fnv_ml", "sensitivity", "f1"))
     assert (score["precision"], score["truth_lesions"], score["false_lesions"]) == (0, 0, 2)
@@ -137,27 +147,27 @@ def test_no_truth():
 
 def test_no_prediction():
     truth = blocks((1, 1, 1, 2))
-    score = score_masks(np.zeros_like(truth), truth, voxel_volume_ml=0.1)
+    score = score_masks(np.zeros_like(truth), truth, grid_of(0.1))
     assert (score["dice"], score["fpv_ml"], score["sensitivity"], score["f1"]) == (0, 0, 0, 0)
     assert score["fnv_ml"] == pytest.approx(0.8)
     assert math.isnan(score["precision"])
 
 
 def test_neither():
-    score = score_masks(np.zeros((3, 3, 3)), np.zeros((3, 3, 3)), voxel_volume_ml=0.1)
+    score = score_masks(np.zeros((3, 3, 3)), np.zeros((3, 3, 3)), grid_of(0.1))
     assert (score["fpv_ml"], score["predicted_lesions"]) == (0, 0)
     assert all(math.isnan(score[name]) for name in ("dice", "fnv_ml", "sensitivity", "precision", "f1"))
 
 
 def test_perfect_and_full():
     full = np.ones((5, 6, 7), np.uint8)
-    score = score_masks(full, full, voxel_volume_ml=0.1)
+    score = score_masks(full, full, grid_of(0.1))
     assert (score["dice"], score["fpv_ml"], score["fnv_ml"], score["f1"]) == (1, 0, 0, 1)
 
 
 def test_shapes_must_agree():
     with pytest.raises(InputError, match="differ in shape"):
-        score_masks(np.ones((2, 3, 4)), np.ones((2, 3, 5)), voxel_volume_ml=1)
+        score_masks(np.ones((2, 3, 4)), np.ones((2, 3, 5)), grid_of(1))
 
 
 def test_a_scored_case_has_the_glycolysis_of_truth_and_prediction():

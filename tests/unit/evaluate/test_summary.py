@@ -6,35 +6,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from jobs import run_script
+from score_records import records
 
 from clickpet.errors import InputError
 from clickpet.evaluate.bootstrap import bootstrap_mean
 from clickpet.evaluate.interactive import interactive_areas, interactive_table
-from clickpet.evaluate.run_results import read_table
-from clickpet.evaluate.summary import METRICS, latex_table, score_table, summarise, summarise_interactive, write_table
+from clickpet.evaluate.summary import METRICS, score_table, summarise, summarise_interactive
+from clickpet.evaluate.tables import read_table
 
 OPTIONS = {"repeats": 200, "confidence": 0.9, "seed": 5}
-
-
-def records(count=24, seed=0):
-    """Scores as in score.json: every fourth study has no lesions, every third patient two studies."""
-    rng = np.random.default_rng(seed)
-    found = []
-    for number in range(count):
-        patient = number - (number % 3 == 2)
-        ill = number % 4 != 3
-        split = "test" if patient % 5 == 4 else "train"
-        found.append(
-            {
-                "case": f"Case  {number}", "slug": f"case_{number:02d}", "tracer": ("fdg", "psma")[patient % 2],
-                "tracer_found": "fdg", "patient": f"{patient:03d}", "centre": ("UKT", "LMU", "")[patient % 3],
-                "split": split, "fold": str(patient % 5) if split == "train" else "",
-                "dice": rng.random() if ill else None, "fpv_ml": rng.random() * 5,
-                "fnv_ml": rng.random() if ill else None, "sensitivity": rng.random() if ill else None,
-                "precision": rng.random(), "f1": rng.random() if ill else None, "truth_lesions": int(ill) * 3,
-            }
-        )  # fmt: skip
-    return found
 
 
 def test_score_table():
@@ -131,50 +111,6 @@ def test_no_curves():
     summary = summarise_interactive(interactive_table([]), **OPTIONS)
     assert len(summary) == 0
     assert summary.columns.tolist()[:4] == ["group", "level", "measure", "clicks"]
-
-
-@pytest.mark.parametrize("suffix", ["tsv", "csv"])
-def test_written_tables_are_read_again(tmp_path, suffix):
-    table = score_table(records())
-    table["case"] = 'quote " and, comma'
-    write_table(tmp_path / f"a.{suffix}", table)
-    again = read_table(tmp_path / f"a.{suffix}")
-    pd.testing.assert_frame_equal(again, table, rtol=1e-5, check_dtype=False)
-    text = (tmp_path / f"a.{suffix}").read_text()
-    write_table(tmp_path / f"b.{suffix}", again)
-    assert (tmp_path / f"b.{suffix}").read_text() == text
-
-
-def test_numbers_and_missing_values_as_text(tmp_path):
-    table = pd.DataFrame({"case": ["a\tb\nc", ""], "n": [1, 20], "x": [1 / 3, np.nan], "y": [1234567.0, 1e-9]})
-    write_table(tmp_path / "t.tsv", table)
-    assert (tmp_path / "t.tsv").read_text() == "case\tn\tx\ty\na b c\t1\t0.333333\t1.23457e+06\n\t20\tnan\t1e-09\n"
-    write_table(tmp_path / "t.tsv", table[:0])
-    assert (tmp_path / "t.tsv").read_text() == "case\tn\tx\ty\n"
-
-
-def test_latex_table():
-    summary = pd.DataFrame(
-        {
-            "group": ["overall", "tracer", "tracer", "centre"], "level": ["all", "fdg", "psma", "A&B_1"],
-            "studies": [10, 4, 6, 1], "dice_mean": [0.7123, 0.5, np.nan, 0.4], "dice_low": [0.6, 0.4, np.nan, np.nan],
-            "dice_high": [0.8, 0.6, np.nan, np.nan],
-        }
-    )  # fmt: skip
-    assert latex_table(summary).splitlines() == [
-        r"\begin{tabular}{llrr}",
-        r"\toprule",
-        r"Group & Level & Studies & Dice \\",
-        r"\midrule",
-        r"overall & all & 10 & 0.71 [0.60, 0.80] \\",
-        r"\midrule",
-        r"tracer & FDG & 4 & 0.50 [0.40, 0.60] \\",
-        r"tracer & PSMA & 6 & -- \\",
-        r"\midrule",
-        r"centre & A\&B\_1 & 1 & 0.40 \\",
-        r"\bottomrule",
-        r"\end{tabular}",
-    ]
 
 
 def test_the_scripts_write_the_tables(tmp_path):

@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
-from clickpet.dicom.series import CT_STORAGE, PET_STORAGE, RTSTRUCT_STORAGE, SEG_STORAGE
+from clickpet.dicom.sop_classes import CT_STORAGE, PET_STORAGE, RTSTRUCT_STORAGE, SEG_STORAGE
 from clickpet.errors import InputError
 from clickpet.ingest.cohort_builder import summary_text, table_text
 from clickpet.ingest.dicom_cohort import build_from_dicom, referenced_series
@@ -242,6 +242,37 @@ def test_what_the_headers_say_is_wrong_is_found_before_the_workflow(tmp_path, ch
     [(case, why)] = cohort.left
     assert case == "odd"
     assert re.search(reason, why)
+
+
+def test_a_ct_that_does_not_belong_is_left_or_told(tmp_path):
+    add_study(tmp_path / "a", "a", patient="1")
+    add_volume(tmp_path / "b" / "pet", "PT", "b", "bpet", patient="2")
+    add_volume(tmp_path / "b" / "ct", "CT", "b", "bct", patient="3")
+    for name in ("c", "d"):
+        add_study(tmp_path / name, name, patient=name)
+        for path in (tmp_path / name / "ct").iterdir():
+            dataset = pydicom.dcmread(path)
+            dataset.FrameOfReferenceUID = uid("another")
+            dataset.save_as(path)
+    cohort = build_from_dicom(tmp_path, tracer="fdg", split="predict")
+    assert [row["case"] for row in cohort.rows] == ["a", "c", "d"]
+    [(case, why)] = cohort.left
+    assert case == "b"
+    assert "of another patient than the PET (PatientID (0010,0020)" in why
+    [note] = cohort.notes
+    assert note.startswith("c: its CT lies in another frame of reference (FrameOfReferenceUID (0020,0052))")
+    assert note.endswith("(and 1 more like it)")
+
+
+def test_a_damaged_slice_leaves_its_study(tmp_path):
+    add_study(tmp_path / "a", "a", patient="1")
+    add_study(tmp_path / "b", "b", patient="2")
+    (tmp_path / "b" / "pet" / "bpet_011.dcm").write_bytes(b"")
+    cohort = build_from_dicom(tmp_path, tracer="fdg")
+    assert [row["case"] for row in cohort.rows] == ["a"]
+    [(case, why)] = cohort.left
+    assert case == "b"
+    assert "bpet_011.dcm: lies among the slices of a series and is empty (0 bytes)" in why
 
 
 def test_masks_without_references_and_masks_of_nobody(tmp_path):

@@ -6,17 +6,11 @@ import pytest
 
 from clickpet.errors import InputError
 from clickpet.images import read_image, resample
-from clickpet.ingest.quality import (
-    CODES,
-    THRESHOLDS,
-    Finding,
-    as_record,
-    check_liver,
-    check_study,
-    findings_table,
-    rank_findings,
-    require_sound,
-)
+from clickpet.ingest import findings
+from clickpet.ingest.findings import CODES, Finding, as_record, findings_table, rank_findings, require_sound
+from clickpet.ingest.lesion_quality import check_liver
+from clickpet.ingest.quality import check_study
+from clickpet.ingest.thresholds import THRESHOLDS
 
 AFFINE = np.diag([-6.0, 6.0, 8.0, 1.0])
 SHAPE = (60, 50, 110)  # 880 mm of patient
@@ -48,7 +42,7 @@ def study():
 
 def check(study, **changed):
     study = {**study, **changed}
-    return check_study(study.pop("suv"), study.pop("ct"), study.pop("affine"), **study)
+    return check_study(**study)
 
 
 def only(findings):
@@ -61,14 +55,14 @@ def test_a_sound_study_has_no_finding(study):
 
 
 def test_nothing_but_images_is_needed(study):
-    assert check_study(study["suv"], study["ct"], AFFINE) == []
+    assert check_study(ct=study["ct"], suv=study["suv"], affine=AFFINE) == []
 
 
 def test_slabs_change_nothing(study, monkeypatch):
     study["suv"][:, :, 70:] = 0
     study["ct"][:, :, :12] = -1024
     whole = check(study)
-    monkeypatch.setattr("clickpet.ingest.quality.SLAB_VOXELS", 1)
+    monkeypatch.setattr("clickpet.ingest.voxel_statistics.SLAB_VOXELS", 1)
     assert {finding.code for finding in whole} == {"ct_coverage", "empty_slices", "lesion_faint"}
     assert check(study) == whole
 
@@ -293,10 +287,11 @@ def test_every_code_is_ranked():
     import ast
     import inspect
 
-    import clickpet.ingest.quality as module
+    from clickpet.ingest import click_quality, grid_quality, lesion_quality, quality, value_quality
 
     used = {
         node.args[1].value
+        for module in (click_quality, findings, grid_quality, lesion_quality, quality, value_quality)
         for node in ast.walk(ast.parse(inspect.getsource(module)))
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Finding"
     }
@@ -311,10 +306,10 @@ def test_real_cropped_studies_are_sound_but_short(shared_data, patient):
     truth = read_image(folder / "PET_mask.nii.gz")
     ct_on_pet = resample(ct, pet.shape, pet.affine, outside=-1024)
     assert "".join(nib.aff2axcodes(pet.affine)) == "LPS"
-    found = check_study(pet.array, ct_on_pet, pet.affine, truth=truth.array, tracer="fdg")
+    found = check_study(ct=ct_on_pet, suv=pet.array, affine=pet.affine, truth=truth.array, tracer="fdg")
     assert [finding for finding in found if finding.severity == "hard"] == []
     assert "coverage" in {finding.code for finding in found}
-    swapped = check_study(ct_on_pet, pet.array, pet.affine, truth=truth.array)
+    swapped = check_study(ct=pet.array, suv=ct_on_pet, affine=pet.affine, truth=truth.array)
     assert "swapped" in {finding.code for finding in swapped if finding.severity == "hard"}
 
 
@@ -326,7 +321,9 @@ def test_the_liver_alone():
     suv = np.full((10, 10, 10), 2.0)
     liver = np.ones((10, 10, 10), bool)
     affine = np.diag([10.0, 10.0, 10.0, 1.0])  # 1000 ml
-    assert check_liver(suv, liver, affine, "fdg") == []
-    assert [found.code for found in check_liver(suv * 10, liver, affine, "fdg")] == ["liver_level"]
-    assert check_liver(suv * 10, liver, affine, "psma") == []
-    assert [found.code for found in check_liver(suv, liver & False, affine)] == ["liver_volume"]
+    assert check_liver(suv=suv, liver=liver, affine=affine, tracer="fdg") == []
+    assert [found.code for found in check_liver(suv=suv * 10, liver=liver, affine=affine, tracer="fdg")] == [
+        "liver_level"
+    ]
+    assert check_liver(suv=suv * 10, liver=liver, affine=affine, tracer="psma") == []
+    assert [found.code for found in check_liver(suv=suv, liver=liver & False, affine=affine)] == ["liver_volume"]

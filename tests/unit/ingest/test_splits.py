@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clickpet.errors import InputError
-from clickpet.ingest.splits import draw_splits, given_splits
+from clickpet.ingest.splits import draw_splits, given_splits, read_splits
 
 
 def case(number, patient, tracer="fdg", lesions=1):
@@ -118,3 +118,114 @@ def test_own_splits_that_leak_or_miss_are_refused(tmp_path, folds, message):
     with pytest.raises(InputError) as error:
         given_splits(splits_file(tmp_path, *folds), CASES, n_folds=2)
     assert message in str(error.value)
+
+
+def own(tmp_path, folds):
+    path = tmp_path / "own.json"
+    path.write_text(folds if isinstance(folds, str) else json.dumps(folds))
+    return given_splits(path, CASES, n_folds=2)
+
+
+A, B = ["c0", "c1"], ["c2", "c3"]
+
+
+@pytest.mark.parametrize(
+    "folds",
+    [
+        [{"train": B, "val": A}, {"train": A, "val": B}],
+        [{"val": A}, {"val": B}],
+        [{"train": [*B, *B], "val": [*A, "c0"]}, {"train": ["case 0", "case 1"], "val": B}],
+        [{"train": [*B, "elsewhere"], "val": A}, {"train": A, "val": [*B, "another"]}],
+        [{"train": B, "val": ["case 0", "c0", "c1"]}, {"train": A, "val": B}],
+    ],
+)
+def test_own_splits_in_every_form_that_is_right(tmp_path, folds):
+    assert own(tmp_path, folds)["cases"] == {"c0": 0, "c1": 0, "c2": 1, "c3": 1}
+
+
+@pytest.mark.parametrize(
+    ("folds", "message"),
+    [
+        ([{"train": ["c2"], "val": A}, {"train": A, "val": B}], "fold 0 neither trains on nor holds out 'case 3';"),
+        (
+            [{"train": B, "val": A}, {"train": ["x"], "val": B}],
+            "fold 1 neither trains on nor holds out 'case 0' and 1 more",
+        ),
+        ([{"train": [*B, "c0"], "val": A}, {"val": B}], "fold 0 trains on 'c0', which it holds out"),
+        ([{"val": "c0"}, {"val": B}], '"val" of fold 0 is no list of names; write "val": ["case a", "case b"]'),
+        ([{"val": A}, {"train": "c0 c1", "val": B}], '"train" of fold 1 is no list of names'),
+        ([{"val": A}, {"val": {"c2": 1}}], '"val" of fold 1 is no list of names'),
+        ([{"val": A}, {"val": [["c2"], "c3"]}], '"val" of fold 1 is no list of names'),
+        ([{"val": A}, {"val": [2, 3]}], '"val" of fold 1 is no list of names'),
+        ([{"val": A}, {"val": None}], '"val" of fold 1 is no list of names'),
+        ([{"val": ["case 0", "c1"]}, {"val": ["c0", *B]}], "holds train case 'case 0' out in 2 folds"),
+        ([A, B], "is no splits_final.json; give nnU-Net's list"),
+        ({"val": A}, "is no splits_final.json"),
+        ("null", "is no splits_final.json"),
+        ("", "cannot be read"),
+        ('[{"val": ["c0"', "cannot be read"),
+        ("\x00\xff", "cannot be read"),
+        ("[" * 100_000, "cannot be read"),
+    ],
+)
+def test_own_splits_that_are_broken_are_one_line(tmp_path, folds, message):
+    with pytest.raises(InputError) as error:
+        own(tmp_path, folds)
+    assert message in str(error.value)
+    assert str(error.value).startswith(str(tmp_path / "own.json"))
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 500
+
+
+@pytest.mark.parametrize("missing", ["absent.json", "."])
+def test_own_splits_that_are_not_there_are_one_line(tmp_path, missing):
+    with pytest.raises(InputError, match="cannot be read"):
+        given_splits(tmp_path / missing, CASES, n_folds=2)
+
+
+def test_drawn_splits_are_read_again(tmp_path):
+    splits = draw_splits(CASES, n_folds=2, seed=3)
+    (tmp_path / "splits.json").write_text(json.dumps(splits))
+    assert read_splits(tmp_path / "splits.json") == splits
+    (tmp_path / "splits.json").write_text('{"cases": {"c0": 1}}')
+    assert read_splits(tmp_path / "splits.json") == {"seed": None, "folds": {}, "cases": {"c0": 1}}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "cannot be read"),
+        ('{"cases": {"c0": 0', "cannot be read"),
+        ("[]", 'holds no "cases"'),
+        ("null", 'holds no "cases"'),
+        ("{}", 'holds no "cases"'),
+        ('{"cases": ["c0"]}', 'holds no "cases"'),
+        ('{"cases": {"c0": "0"}}', "the fold of 'c0' is '0', no number"),
+        ('{"cases": {"c0": true}}', "the fold of 'c0' is 'True', no number"),
+        ('{"cases": {"c0": -1}}', "the fold of 'c0' is '-1', no number"),
+        ('{"cases": {"c0": 0}, "folds": {"0": "p0"}}', 'its "folds" are no lists of patients'),
+        ('{"cases": {"c0": 0}, "folds": {"a": ["p0"]}}', 'its "folds" are no lists of patients'),
+        ('{"cases": {"c0": 0}, "folds": [["p0"]]}', 'its "folds" are no lists of patients'),
+    ],
+)
+def test_broken_splits_are_one_line(tmp_path, text, message):
+    (tmp_path / "splits.json").write_text(text)
+    with pytest.raises(InputError) as error:
+        read_splits(tmp_path / "splits.json")
+    assert message in str(error.value)
+    assert "; delete it: the folds are drawn again" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_patient_in_several_spellings_stays_in_one_fold(tmp_path):
+    cases = [case(n, name) for n, name in enumerate(["p1", "P1", " p1", "M\u00fcller", "Mu\u0308ller", "q", "r"])]
+    splits = draw_splits(cases, n_folds=4, seed=1)
+    assert len({splits["cases"][slug] for slug in ("c0", "c1", "c2")}) == 1
+    assert splits["cases"]["c3"] == splits["cases"]["c4"]
+    assert sorted(name for fold in splits["folds"].values() for name in fold) == ["M\u00fcller", "P1", "q", "r"]
+    kept = draw_splits(cases[:1] + cases[5:] + [case(9, "s")], n_folds=4, seed=1)
+    assert draw_splits(cases, n_folds=4, seed=1, kept=kept)["cases"]["c1"] == kept["cases"]["c0"]
+    folds = [{"train": [], "val": ["case 0"]}, {"train": [], "val": ["case 1"]}]
+    (tmp_path / "splits.json").write_text(json.dumps(folds))
+    with pytest.raises(InputError, match="puts patient 'P1' into several folds"):
+        given_splits(tmp_path / "splits.json", cases[:2], n_folds=2)

@@ -14,8 +14,8 @@ from clickpet.cli.app import app
 from clickpet.config import resolve
 from clickpet.errors import InputError
 from clickpet.models.collection import add_model, add_pretrained, export_lesion_model, shown_as
-from clickpet.models.settings import RELEASED, read_settings, shown_by, write_settings
-from clickpet.tracer.discriminator import save_discriminator
+from clickpet.models.settings import RELEASED, read_settings, trained_with, write_settings
+from clickpet.tracer.network import save_discriminator
 
 OURS = {
     "heatmap": {**RELEASED["heatmap"], "compat": "paper", "keep_clicked": False, "suv_gate": 3},
@@ -196,7 +196,7 @@ def test_files_whose_names_tell_no_fold_are_numbered(released, tmp_path):
 
 def test_settings_by_name_or_by_the_config_of_the_training(tmp_path):
     assert shown_as("released") == RELEASED
-    assert shown_as("paper") == shown_by(resolve({"cohort": "x"}))
+    assert shown_as("paper") == trained_with(resolve({"cohort": "x"}))
     config = tmp_path / "mine.yaml"
     config.write_text("heatmap: {sigma_tumor: 5}\ntracer: {size: 96}\n")
     assert shown_as(str(config))["heatmap"]["sigma_tumor"] == 5
@@ -291,7 +291,7 @@ def test_an_imported_model_predicts_as_its_source(tmp_path):
 
 
 def test_an_imported_discriminator_votes_as_its_files(released, tmp_path):
-    from clickpet.tracer.discriminator import TracerNet, load_discriminator
+    from clickpet.tracer.network import TracerNet, load_discriminator
 
     add_model("tracer", released / "cnn", tmp_path / "models")
     mip = torch.rand(1, 1, 224, 224, generator=torch.Generator().manual_seed(0))

@@ -8,7 +8,7 @@ from tiny_models import write_model
 from clickpet.errors import InputError
 from clickpet.models.exporting import export_model
 from clickpet.nnunet.model_folder import load_network, read_model_folder
-from clickpet.predict.ensemble import STOCK, LesionEnsemble
+from clickpet.predict.ensemble import NNUNET_OPTIONS, LesionEnsemble
 
 DUAL = "clickpet.nnunet.network.DualHeadResidualEncoderUNet"
 
@@ -34,7 +34,7 @@ def test_stock_nnunet_runs_the_export_with_the_same_logits(trained, tmp_path):
             assert torch.equal(predictor.network.eval()(image), ours(image))
     case = [np.random.default_rng(seed).normal(size=(18, 17, 16)).astype(np.float32) * 100 for seed in range(3)]
     theirs = predictor.predict_single_npy_array(np.stack([array.T for array in case]), {"spacing": [3.0, 2.0, 2.0]}).T
-    ours = LesionEnsemble.load(trained, (0, 1)).predict(*case, np.diag([2.0, 2, 3, 1]), **STOCK).mask
+    ours = LesionEnsemble.load(trained, (0, 1)).predict(*case, np.diag([-2.0, 2, 3, 1]), **NNUNET_OPTIONS).mask
     assert 0.01 < theirs.mean() < 0.99
     np.testing.assert_array_equal(ours, theirs)
 

@@ -45,7 +45,7 @@ def cases(tmp_path):
 
 def segment(cases, folder, models, settings=SETTINGS):
     return segment_missing(
-        cases, folder, settings=settings, load_segmenter=models.load, read_ct=read_ct, say=lambda text: None
+        cases, folder, settings=settings, load_segmenter=models.load, read_ct=read_ct, progress=lambda text: None
     )
 
 

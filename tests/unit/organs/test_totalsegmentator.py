@@ -24,6 +24,7 @@ from clickpet.organs.totalsegmentator import (
     require_weights,
     weights_folder,
 )
+from clickpet.weights_lock import LOCK, file_digest
 
 WANTED = {name for names in ORGAN_CLASSES.values() for name in names}
 
@@ -226,6 +227,60 @@ def test_a_broken_model_is_one_clear_line(tmp_path, spoil, message):
     with pytest.raises(InputError, match=message) as caught:
         segmenter.organ_map(ct)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("place", ["class", "part", "part of torch.nn that is no network", "nested class"])
+def test_plans_that_name_other_code_are_refused_and_nothing_runs(tmp_path, monkeypatch, place):
+    marker = tmp_path / "ran"
+    (tmp_path / "path").mkdir()
+    (tmp_path / "path" / "effects.py").write_text(f"open({str(marker)!r}, 'w')\nclass Net:\n    pass\n")
+    monkeypatch.syspath_prepend(str(tmp_path / "path"))
+    model = find_task("total", fast=True).models[0]
+    folder = write_stand_in(model, tmp_path)
+    plans = json.loads((folder / "plans.json").read_text())
+    sound = "dynamic_network_architectures.architectures.unet.PlainConvUNet"
+    architecture = {
+        "class": {"network_class_name": "effects.Net", "arch_kwargs": {}, "_kw_requires_import": []},
+        "nested class": {"network_class_name": "torch.nn.os.system", "arch_kwargs": {}, "_kw_requires_import": []},
+        "part": {
+            "network_class_name": sound,
+            "arch_kwargs": {"norm_op": "effects"},
+            "_kw_requires_import": ["norm_op"],
+        },
+        "part of torch.nn that is no network": {
+            "network_class_name": sound,
+            "arch_kwargs": {"norm_op": "torch.nn.init.zeros_"},
+            "_kw_requires_import": ["norm_op"],
+        },
+    }[place]
+    for configuration in plans["configurations"].values():
+        configuration["architecture"] = architecture
+    (folder / "plans.json").write_text(json.dumps(plans))
+    segmenter = OrganSegmenter(tasks=["total"], organs={"liver": ["liver"]}, fast=True, weights=tmp_path)
+    with pytest.raises(InputError, match=r"plans\.json: names '.*', which is no part of a network that is known here"):
+        segmenter.organ_map(Image(np.zeros((6, 6, 6), np.float32), np.eye(4)))
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("name", ["plans.json", "dataset.json", f"fold_0/{CHECKPOINT}"])
+def test_weights_that_changed_since_they_were_fetched_are_not_loaded(tmp_path, name):
+    model = find_task("total", fast=True).models[0]
+    folder = write_stand_in(model, tmp_path)
+    files = {path.relative_to(tmp_path).as_posix(): file_digest(path) for path in folder.rglob("*") if path.is_file()}
+    (tmp_path / LOCK).write_text(json.dumps({model.folder: {"files": files}}))
+
+    def segment():
+        segmenter = OrganSegmenter(tasks=["total"], organs={"liver": ["liver"]}, fast=True, weights=tmp_path)
+        return segmenter.organ_map(Image(np.zeros((6, 6, 6), np.float32), np.eye(4)))
+
+    assert segment().shape == (6, 6, 6)
+    with open(folder / name, "r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        last = file.read(1)[0]
+        file.seek(-1, os.SEEK_END)
+        file.write(bytes([last ^ 1]))
+    with pytest.raises(InputError, match=f"{name}: has changed since it was fetched; delete .* and fetch it again"):
+        segment()
 
 
 def _drop_a_label(folder):

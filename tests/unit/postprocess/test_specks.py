@@ -79,7 +79,7 @@ def test_a_limit_that_is_not_a_binary_fraction_keeps_what_equals_it(dtype):
 def test_volume_instead_of_voxels(voxels, stays):
     mask, suv = np.zeros((30, 1, 1), np.uint8), np.ones((30, 1, 1))
     mask[3 : 3 + voxels] = 1
-    kept = drop_faint_specks(mask, suv, min_voxels=1, min_volume_mm3=200, voxel_volume_mm3=10.0)
+    kept = drop_faint_specks(mask, suv, min_voxels=1, min_volume_mm3=200, affine=np.diag([2.0, -2.5, 2.0, 1]))
     assert kept.sum() == (voxels if stays else 0)
 
 
@@ -106,7 +106,7 @@ def test_a_component_with_an_unknown_suv_stays():
 def test_what_does_not_fit_is_refused():
     with pytest.raises(InputError, match="differ in shape"):
         drop_faint_specks(np.ones((2, 3, 4)), np.ones((2, 3, 5)))
-    with pytest.raises(InputError, match="voxel_volume_mm3"):
+    with pytest.raises(InputError, match="min_volume_mm3 needs the grid of the mask; give its affine"):
         drop_faint_specks(np.ones((2, 3, 4)), np.ones((2, 3, 4)), min_volume_mm3=200)
 
 

@@ -4,11 +4,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stand_in_bodies import body_around
 
 from clickpet.predict.body import BODY_MIN_SUV, body_box
 
 SPACING_MM = (4.0, 4.0, 3.0)
 SHAPE = (100, 90, 80)
+
+
+def box_around(ct, suv, spacing_mm):
+    return body_box(ct=ct, suv=suv, affine=np.diag([*spacing_mm, 1.0]))
 
 
 def air():
@@ -23,7 +28,7 @@ def with_body():
 
 
 def test_box_is_the_body_plus_the_margin_without_the_table():
-    box = body_box(*with_body(), SPACING_MM)
+    box = box_around(*with_body(), SPACING_MM)
     for part, (start, stop), edge in zip(box, ((30, 70), (30, 60), (10, 70)), SPACING_MM, strict=True):
         margin = 20 / edge
         assert start - margin - 2 * 8 / edge - 1 <= part.start <= max(0, start - margin)
@@ -36,9 +41,9 @@ def test_box_is_the_body_plus_the_margin_without_the_table():
 def test_box_grows_to_uptake_outside_the_body(where):
     ct, suv = with_body()
     suv[where] = BODY_MIN_SUV
-    assert body_box(ct, suv, SPACING_MM) == body_box(*with_body(), SPACING_MM)
+    assert box_around(ct, suv, SPACING_MM) == box_around(*with_body(), SPACING_MM)
     suv[where] = BODY_MIN_SUV + 0.01
-    box = body_box(ct, suv, SPACING_MM)
+    box = box_around(ct, suv, SPACING_MM)
     assert all(part.start <= index < part.stop for part, index in zip(box, where, strict=True))
 
 
@@ -46,7 +51,7 @@ def test_separate_legs_are_both_body():
     ct, suv = air()
     ct[10:25, 30:50, :] = 40
     ct[70:85, 30:50, :] = 40
-    box = body_box(ct, suv, SPACING_MM)
+    box = box_around(ct, suv, SPACING_MM)
     assert box[0].start <= 10
     assert box[0].stop >= 85
 
@@ -54,7 +59,7 @@ def test_separate_legs_are_both_body():
 @pytest.mark.parametrize("value", [-1024, 0])
 def test_a_scan_without_air_or_without_body_keeps_the_whole_grid(value):
     ct = np.full(SHAPE, value, np.float32)
-    assert body_box(ct, np.zeros(SHAPE, np.float32), SPACING_MM) == tuple(slice(0, length) for length in SHAPE)
+    assert box_around(ct, np.zeros(SHAPE, np.float32), SPACING_MM) == tuple(slice(0, length) for length in SHAPE)
 
 
 @settings(max_examples=25, deadline=None)
@@ -68,7 +73,7 @@ def test_box_holds_body_and_uptake_wherever_they_are(data):
     ct[tuple(slice(first, first + part) for first, part in zip(start, size, strict=True))] = 0
     hot = tuple(data.draw(st.integers(0, length - 1)) for length in shape)
     suv[hot] = 5
-    box = body_box(ct, suv, spacing_mm)
+    box = box_around(ct, suv, spacing_mm)
     inside = np.zeros(shape, bool)
     inside[box] = True
     assert inside[ct == 0].all()
@@ -84,18 +89,8 @@ def test_box_saves_tiles_on_real_anatomies(shared_data):
     for path in sorted((shared_data / "autopet" / "organs").glob("*.nii.gz"))[::6]:
         image = read_image(path)
         ct = body_around(image.array > 0, spacing_mm(image.affine))
-        box = body_box(ct, np.zeros_like(ct), spacing_mm(image.affine))
+        box = body_box(ct=ct, suv=np.zeros_like(ct), affine=image.affine)
         zyx, part = image.shape[::-1], box[::-1]
         ratios.append(len(tiling(zyx, (128, 128, 128), 0.5)) / len(tiling(zyx, (128, 128, 128), 0.6, part)))
     assert len(ratios) == 4
     assert np.mean(ratios) > 3
-
-
-def body_around(organs, spacing_mm, *, beyond_mm=40):
-    """A stand-in CT: an ellipse 40 mm wider than the organs in every slice of the field of view."""
-    x, y = np.nonzero(organs.any(axis=2))
-    centre = [(axis.min() + axis.max()) / 2 for axis in (x, y)]
-    radii = [np.ptp(axis) / 2 + beyond_mm / edge for axis, edge in zip((x, y), spacing_mm, strict=False)]
-    grid = np.ogrid[tuple(slice(0, length) for length in organs.shape[:2])]
-    inside = sum(((axis - middle) / radius) ** 2 for axis, middle, radius in zip(grid, centre, radii, strict=True)) < 1
-    return np.where(inside[:, :, None], np.float32(0), np.float32(-1000)) + np.zeros(organs.shape, np.float32)

@@ -6,7 +6,7 @@ from tiny_models import write_model
 from clickpet.errors import InputError
 from clickpet.nnunet.model_folder import read_model_folder
 from clickpet.predict import calibrate as calibrate_module
-from clickpet.predict.calibrate import calibrate, check_calibration, table
+from clickpet.predict.calibrate import calibrate, calibration_table, check_calibration
 from clickpet.predict.mirroring import Workload, expected_s, plan_axes
 
 SIZES = ((20, 20, 20), (40, 40, 40), (50, 50, 50))
@@ -46,7 +46,7 @@ def test_it_plans(measured):
 
 
 def test_table(measured):
-    lines = table({"fdg": measured, "psma": measured}).splitlines()
+    lines = calibration_table({"fdg": measured, "psma": measured}).splitlines()
     assert lines[0].split("\t")[:4] == ["model", "device", "threads", "patch"]
     assert len(lines) == 1 + 2 * (1 + 3 + 1 + 4)
     assert {line.split("\t")[0] for line in lines[1:]} == {"fdg", "psma"}

@@ -7,7 +7,7 @@ from scipy.ndimage import gaussian_filter
 from tiny_models import write_model
 
 from clickpet.errors import InputError
-from clickpet.predict.ensemble import STOCK, LesionEnsemble
+from clickpet.predict.ensemble import NNUNET_OPTIONS, LesionEnsemble
 
 SHAPE = (22, 24, 18)
 EQUAL_MM, OTHER_MM = (2.0, 2.0, 3.0), (2.3, 2.2, 2.7)
@@ -31,7 +31,7 @@ def case():
 
 
 def affine(spacing_mm):
-    return np.diag([*spacing_mm, 1.0])
+    return np.diag([*spacing_mm, 1.0]) * [-1, 1, 1, 1]  # LAS, as the networks see it
 
 
 def dice(a, b):
@@ -49,9 +49,9 @@ def test_stock_mode_agrees_with_nnunets_predictor(folder, case, spacing_mm, fold
     truth = predictor.predict_single_npy_array(data, {"spacing": list(spacing_mm[::-1])}).T
     assert 0.05 < truth.mean() < 0.95
     ensemble = LesionEnsemble.load(folder, folds)
-    assert dice(ensemble.predict(*case, affine(spacing_mm), **STOCK).mask, truth) >= 0.9999
+    assert dice(ensemble.predict(*case, affine(spacing_mm), **NNUNET_OPTIONS).mask, truth) >= 0.9999
     # an untrained network is undecided about many voxels, which nnU-Net's half precision then tips over
-    float32 = {**STOCK, "stock": False}
+    float32 = {**NNUNET_OPTIONS, "nnunet_arithmetic": False}
     assert dice(ensemble.predict(*case, affine(spacing_mm), **float32).mask, truth) >= 0.995
 
 
@@ -167,7 +167,7 @@ def test_a_volume_smaller_than_the_patch(folder):
     predictor = nnUNetPredictor(device=torch.device("cpu"), allow_tqdm=False)
     predictor.initialize_from_trained_model_folder(str(folder), (0,))
     truth = predictor.predict_single_npy_array(np.stack([array.T for array in case]), {"spacing": [3.0, 2.0, 2.0]}).T
-    ours = LesionEnsemble.load(folder, (0,)).predict(*case, affine(EQUAL_MM), **STOCK)
+    ours = LesionEnsemble.load(folder, (0,)).predict(*case, affine(EQUAL_MM), **NNUNET_OPTIONS)
     np.testing.assert_array_equal(ours.mask, truth)
 
 

@@ -9,7 +9,6 @@ from clickpet.evaluate.lesion_table import over_mask
 from clickpet.images import read_image, write_image
 from clickpet.predict.ensemble import LesionEnsemble
 from clickpet.predict.inference import (
-    best_device,
     member_folds,
     predict_scan,
     read_heatmap,
@@ -178,19 +177,9 @@ def test_the_disagreement_in_the_mask_comes_back_in_its_places(folder, files, tm
     assert np.load(tmp_path / "d.npy").size == 0
 
 
-@pytest.mark.parametrize(
-    ("cuda", "apple", "device"),
-    [(True, False, "cuda"), (True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")],
-)
-def test_best_device(monkeypatch, cuda, apple, device):
-    monkeypatch.setattr("torch.cuda.is_available", lambda: cuda)
-    monkeypatch.setattr("torch.backends.mps.is_available", lambda: apple)
-    assert best_device() == device
-
-
 def test_peak_memory_of_the_card_is_that_of_the_case(folder, files, monkeypatch):
-    monkeypatch.setattr("clickpet.predict.device.forget_peak_memory", lambda device: peaks.append(2048.0))
-    monkeypatch.setattr("clickpet.predict.device.peak_gpu_memory_mb", lambda device: peaks[-1])
+    monkeypatch.setattr("clickpet.predict.accelerator.forget_peak_memory", lambda device: peaks.append(2048.0))
+    monkeypatch.setattr("clickpet.predict.accelerator.peak_gpu_memory_mb", lambda device: peaks[-1])
     peaks = [9000.0]  # of the case before
     prediction = next(predict_scan(inputs(files), folder, [0], device="cpu", voxel_limits=(1, 2, 3)))
     assert prediction.details["peak_gpu_memory_mb"] == 2048.0

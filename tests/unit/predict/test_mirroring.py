@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clickpet.errors import InputError
-from clickpet.predict.mirroring import Workload, expected_s, mirror_axes_for, plan_axes, voxel_limits_by
+from clickpet.predict.mirroring import MIRROR_AXES, Workload, expected_s, mirror_axes_for, mirrorings, plan_axes
 
 
 @pytest.mark.parametrize(
@@ -70,6 +70,27 @@ def test_more_time_never_means_fewer_axes(tiles, members, pass_s, limit_s, more_
     assert len(plan_axes(calibration(pass_s), work, time_limit_s=limit_s + more_s)[0]) >= len(axes)
 
 
+def voxel_limits_by(calibration, workloads, *, time_limit_s):
+    """The voxel limits (three, two, one, no axes) that a table of run times over many volumes leads to.
+
+    What the authors did: time the inference over volume sizes, then choose the numbers of voxels below which
+    three, two and one axes fit. Each limit is the one that errs on the fewest of `workloads`, counting a volume
+    below it that does not fit and a volume above it that would. The fourth limit is where even no mirroring fails.
+    """
+    ordered = sorted(workloads, key=lambda workload: workload.voxels)
+    limits = []
+    for axes in MIRROR_AXES:
+        fits = [expected_s(calibration, workload, len(axes)) <= time_limit_s for workload in ordered]
+        errors = best = sum(fits)
+        limit = 0.0
+        for workload, fit in zip(ordered, fits, strict=True):
+            errors += -1 if fit else 1
+            if errors < best:
+                best, limit = errors, float(workload.voxels)
+        limits.append(limit)
+    return tuple(limits)
+
+
 def test_the_authors_limits_come_out_of_their_case():
     """T4, 15 minutes a case, five folds, patch 192, tile step 0.6, all volumes of 100 to 1000 voxels a side.
 
@@ -88,3 +109,9 @@ def test_the_authors_limits_come_out_of_their_case():
     assert two == pytest.approx(39e6, rel=0.15)
     assert one == pytest.approx(90e6, rel=0.15)
     assert none > 106e6  # the largest study of the training set still runs
+
+
+def test_mirrorings_are_every_combination_once():
+    assert mirrorings(()) == [()]
+    assert mirrorings((2, 1)) == [(), (1,), (2,), (1, 2)]
+    assert len(set(mirrorings((0, 1, 2)))) == 8

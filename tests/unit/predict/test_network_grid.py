@@ -6,7 +6,7 @@ from tiny_models import write_model
 
 from clickpet.errors import InputError
 from clickpet.nnunet.model_folder import read_model_folder
-from clickpet.nnunet.nonzero_box import content_box
+from clickpet.nnunet.nonzero_box import nonzero_box
 from clickpet.predict.network_grid import NetworkGrid
 
 SHAPE = (31, 26, 21)
@@ -47,7 +47,7 @@ def stock(model, arrays, spacing_mm):
 @pytest.mark.parametrize("own", [True, False])
 def test_channels_are_those_of_nnunet(model, arrays, spacing_mm, own):
     data, properties = stock(model, arrays, spacing_mm)
-    grid = NetworkGrid(model, SHAPE, np.diag([*spacing_mm, 1.0]), content_box(arrays), own_resampling=own)
+    grid = NetworkGrid(model, SHAPE, np.diag([*spacing_mm, 1.0]), nonzero_box(arrays), own_resampling=own)
     assert grid.shape == data.shape[1:]
     assert [[part.start, part.stop] for part in grid.content][::-1] == properties["bbox_used_for_cropping"]
     for index, array in enumerate(arrays):
@@ -61,7 +61,7 @@ def test_channels_are_those_of_nnunet(model, arrays, spacing_mm, own):
 
 @pytest.mark.parametrize("spacing_mm", [(2, 2, 3), (2.7, 2.5, 4), (1, 1, 4)])
 def test_a_box_of_a_channel_is_that_part_of_the_whole(model, arrays, spacing_mm):
-    grid = NetworkGrid(model, SHAPE, np.diag([*spacing_mm, 1.0]), content_box(arrays))
+    grid = NetworkGrid(model, SHAPE, np.diag([*spacing_mm, 1.0]), nonzero_box(arrays))
     box = tuple(slice(length // 4, length // 4 + length // 3) for length in grid.shape)
     for index, array in enumerate(arrays):
         whole = grid.channel(index, array)
@@ -78,7 +78,7 @@ def test_the_way_back_is_that_of_nnunet(model, arrays, spacing_mm):
     truth = convert_predicted_logits_to_segmentation_with_correct_shape(
         logits, model.plans, model.configuration, labels, properties
     ).T
-    grid = NetworkGrid(model, SHAPE, np.diag([*spacing_mm, 1.0]), content_box(arrays))
+    grid = NetworkGrid(model, SHAPE, np.diag([*spacing_mm, 1.0]), nonzero_box(arrays))
     ours = grid.mask(logits[1] - logits[0], grid.whole)
     assert ours.dtype == np.uint8
     assert ours.shape == SHAPE
@@ -97,7 +97,7 @@ def test_a_box_comes_back_to_its_place(model):
     box = grid.box(lesion)
     mask = grid.mask(np.ones([part.stop - part.start for part in box], np.float32), box)
     assert mask[lesion].all()
-    assert mask[content_box([mask])].all()
+    assert mask[nonzero_box([mask])].all()
     assert mask.sum() < 2 * 12 * 10 * 8
     values = grid.image(np.full([part.stop - part.start for part in box], 0.25, np.float32), box)
     np.testing.assert_array_equal(values > 0, mask)
@@ -108,7 +108,7 @@ def test_transposed_plans(tmp_path, arrays):
     model = read_model_folder(write_model(tmp_path / "fdg"))
     model.plans.plans.update(transpose_forward=[2, 0, 1], transpose_backward=[1, 2, 0])
     data, properties = stock(model, arrays, (2.7, 2.5, 4))
-    grid = NetworkGrid(model, SHAPE, np.diag([2.7, 2.5, 4, 1.0]), content_box(arrays))
+    grid = NetworkGrid(model, SHAPE, np.diag([2.7, 2.5, 4, 1.0]), nonzero_box(arrays))
     np.testing.assert_allclose(grid.channel(1, arrays[1]), data[1], atol=1e-5)
     from nnunetv2.inference.export_prediction import convert_predicted_logits_to_segmentation_with_correct_shape
 
@@ -120,20 +120,10 @@ def test_transposed_plans(tmp_path, arrays):
     assert (grid.mask(logits[1] - logits[0], grid.whole) != truth).mean() < 1e-4
 
 
-def test_content_box():
-    array = np.zeros((5, 6, 7), np.float32)
-    assert content_box([array]) == (slice(0, 5), slice(0, 6), slice(0, 7))
-    array[2, 3, 1] = array[3, 3, 4] = -1
-    other = np.zeros_like(array)
-    other[2, 5, 6] = 1
-    assert content_box([array]) == (slice(2, 4), slice(3, 4), slice(1, 5))
-    assert content_box([array, other]) == (slice(2, 4), slice(3, 6), slice(1, 7))
-
-
 def test_unknown_normalisation_is_refused(tmp_path, arrays):
     model = read_model_folder(write_model(tmp_path / "fdg"))
     model.configuration.configuration["use_mask_for_norm"] = [True, False, False]
-    grid = NetworkGrid(model, SHAPE, np.eye(4), content_box(arrays))
+    grid = NetworkGrid(model, SHAPE, np.eye(4), nonzero_box(arrays))
     with pytest.raises(InputError, match="normalises channel 0 by CTNormalization within a mask"):
         grid.channel(0, arrays[0])
 
@@ -142,6 +132,6 @@ def test_zscore_is_taken_over_all_of_the_content(tmp_path, arrays):
     model = read_model_folder(write_model(tmp_path / "fdg"))
     model.configuration.configuration["normalization_schemes"] = ["ZScoreNormalization"] * 2 + ["NoNormalization"]
     data, _ = stock(model, arrays, (2.7, 2.5, 4))
-    grid = NetworkGrid(model, SHAPE, np.diag([2.7, 2.5, 4, 1.0]), content_box(arrays))
+    grid = NetworkGrid(model, SHAPE, np.diag([2.7, 2.5, 4, 1.0]), nonzero_box(arrays))
     box = tuple(slice(3, 9) for _ in range(3))
     np.testing.assert_array_equal(grid.channel(0, arrays[0], box), data[0][box])

@@ -9,9 +9,15 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from clickpet.predict.mirroring import mirrorings
-from clickpet.predict.sliding_window import Tiling, importance_profiles, slide, summed_profiles, tile_starts, tiling
-from clickpet.predict.stock_sliding_window import _half_importance
+from clickpet.predict.nnunet_sliding_window import _half_importance
+from clickpet.predict.sliding_window import (
+    Tiling,
+    importance_profiles,
+    sliding_window_inference,
+    summed_profiles,
+    tile_starts,
+    tiling,
+)
 
 TILE = (8, 6, 10)
 torch.set_num_threads(1)  # tiny tiles: threads would only wait for each other
@@ -136,45 +142,43 @@ def plainly(networks, image, tiles, mirror_axes, average):
     ("mirror_axes", "batch"), [((), 1), ((), 3), ((2,), 2), ((1, 2), 3), ((0, 1, 2), 8), ((0, 1, 2), 20)]
 )
 @pytest.mark.parametrize("average", ["softmax", "logits"])
-def test_slide_is_the_definition(shape, mirror_axes, batch, average):
+def test_inference_is_the_definition(shape, mirror_axes, batch, average):
     image = torch.randn(3, *shape, generator=torch.Generator().manual_seed(5))
     tiles = tiling(shape, TILE, 0.6)
-    window = slide(
+    window = sliding_window_inference(
         NETWORKS, reader(image), tiles, mirror_axes=mirror_axes, batch=batch, average=average, with_spread=True
     )
     lesion, spread = plainly(NETWORKS, image, tiles, mirror_axes, average)
     np.testing.assert_allclose(window.lesion, lesion, atol=2e-5)
     np.testing.assert_allclose(window.spread, spread, atol=2e-5)
     assert window.lesion.dtype == window.spread.dtype == np.float32
-    without = slide(NETWORKS, reader(image), tiles, mirror_axes=mirror_axes, batch=batch, average=average)
+    without = sliding_window_inference(
+        NETWORKS, reader(image), tiles, mirror_axes=mirror_axes, batch=batch, average=average
+    )
     assert without.spread is None
     assert without.lesion.tobytes() == window.lesion.tobytes()
     assert window.mean_spread == without.mean_spread == pytest.approx(spread[lesion > 0].mean(), rel=0.2)
 
 
-def test_slide_over_a_box_reads_only_the_box():
+def test_inference_over_a_box_reads_only_the_box():
     image = torch.randn(3, 30, 20, 25, generator=torch.Generator().manual_seed(5))
     tiles = tiling(image.shape[1:], TILE, 0.6, (slice(9, 21), slice(4, 8), slice(3, 20)))
     assert tiles.box == (slice(9, 21), slice(3, 9), slice(3, 20))
     outside = image.clone()
     outside[(slice(None), *tiles.box)] = 0
-    window = slide(NETWORKS, reader(image - outside), tiles, mirror_axes=(2,), batch=2)
+    window = sliding_window_inference(NETWORKS, reader(image - outside), tiles, mirror_axes=(2,), batch=2)
     assert window.spread is None
     lesion, _ = plainly(NETWORKS, image, tiles, (2,), "softmax")
     np.testing.assert_allclose(window.lesion, lesion[tiles.box], atol=2e-5)
 
 
-def test_slide_is_the_same_bit_for_bit():
+def test_inference_is_the_same_bit_for_bit():
     image = torch.randn(3, 19, 15, 23, generator=torch.Generator().manual_seed(5))
     tiles = tiling(image.shape[1:], TILE, 0.6)
-    first, second = (slide(NETWORKS, reader(image), tiles, mirror_axes=(0, 1, 2), batch=4) for _ in range(2))
+    first, second = (
+        sliding_window_inference(NETWORKS, reader(image), tiles, mirror_axes=(0, 1, 2), batch=4) for _ in range(2)
+    )
     assert first.lesion.tobytes() == second.lesion.tobytes()
-
-
-def test_mirrorings_are_every_combination_once():
-    assert mirrorings(()) == [()]
-    assert mirrorings((2, 1)) == [(), (1,), (2,), (1, 2)]
-    assert len(set(mirrorings((0, 1, 2)))) == 8
 
 
 def test_tiling_counts_its_tiles():
@@ -199,7 +203,7 @@ class WithoutFloat64(torch.overrides.TorchFunctionMode):
 def test_a_device_needs_neither_float64_nor_autocast(monkeypatch):
     image = torch.randn(3, 19, 15, 23, generator=torch.Generator().manual_seed(5))
     tiles = tiling(image.shape[1:], TILE, 0.6)
-    right = slide(NETWORKS, reader(image), tiles, mirror_axes=(2,), batch=2, with_spread=True)
+    right = sliding_window_inference(NETWORKS, reader(image), tiles, mirror_axes=(2,), batch=2, with_spread=True)
 
     def no_autocast(*given, **named):
         raise RuntimeError("unsupported autocast device_type")
@@ -208,7 +212,7 @@ def test_a_device_needs_neither_float64_nor_autocast(monkeypatch):
     with WithoutFloat64():
         with pytest.raises(AssertionError, match="no float64"):
             torch.zeros(3).sum(dtype=torch.float64)
-        window = slide(NETWORKS, reader(image), tiles, mirror_axes=(2,), batch=2, with_spread=True)
+        window = sliding_window_inference(NETWORKS, reader(image), tiles, mirror_axes=(2,), batch=2, with_spread=True)
     assert window.lesion.tobytes() == right.lesion.tobytes()
     assert window.spread.tobytes() == right.spread.tobytes()
     assert window.mean_spread == right.mean_spread > 0

@@ -8,11 +8,11 @@ from typer.testing import CliRunner
 
 from clickpet.cli.app import app
 from clickpet.errors import InputError
-from clickpet.predict.mirroring import DEPTHS
+from clickpet.predict.mirroring import MIRROR_AXES
 from clickpet.predict.time_budget import (
     COLUMNS,
     Grid,
-    Setting,
+    InferenceSetting,
     median_spacings,
     pass_s_of_limits,
     plan_table,
@@ -73,32 +73,34 @@ def test_the_network_has_the_median_spacing_of_its_tracer():
 )
 def test_tiles_counted_by_hand(slices, body_box, tiles):
     """Tiles of 192 every 115.2 voxels: three along 400; two along the body's 230 and 205 voxels of 2 mm."""
-    work = workload(Grid("fdg", (400, 400, slices), FDG_MM), FDG_MM, Setting(), body_box=body_box)
+    work = workload(Grid("fdg", (400, 400, slices), FDG_MM), FDG_MM, InferenceSetting(), body_box=body_box)
     assert (work.voxels, work.tiles, work.members) == (160_000 * slices, tiles, 5)
 
 
 def test_a_grid_smaller_than_the_body_keeps_its_tiles():
     grid = Grid("psma", (100, 90, 80), PSMA_MM)
-    assert workload(grid, PSMA_MM, Setting(), body_box=True).tiles == 1
-    assert workload(grid, PSMA_MM, Setting(patch=64), body_box=True).tiles == 8
+    assert workload(grid, PSMA_MM, InferenceSetting(), body_box=True).tiles == 1
+    assert workload(grid, PSMA_MM, InferenceSetting(patch=64), body_box=True).tiles == 8
 
 
 def test_seconds_read_back_from_the_limits_are_those_at_which_they_hold():
-    for limit, n_axes, pass_s in zip((18e6, 39e6, 90e6), (3, 2, 1), pass_s_of_limits(Setting(), FDG_MM), strict=True):
+    for limit, n_axes, pass_s in zip(
+        (18e6, 39e6, 90e6), (3, 2, 1), pass_s_of_limits(InferenceSetting(), FDG_MM), strict=True
+    ):
         grid = Grid("fdg", (400, 400, int(limit) // 160_000), FDG_MM)
-        found = simulate([grid], Setting(pass_s=pass_s), {"fdg": FDG_MM}, mode="voxels", body_box=False)
+        found = simulate([grid], InferenceSetting(pass_s=pass_s), {"fdg": FDG_MM}, mode="voxels", body_box=False)
         assert found["axes"][3 - n_axes] == 1
         assert found["longest_s"] == pytest.approx(900)
 
 
 @pytest.mark.parametrize(("members", "pass_s", "body_box"), list(product((1, 5, 6), (0.5, 2.0, 8.0), (False, True))))
 def test_budget_takes_all_that_fits_and_nothing_more(members, pass_s, body_box):
-    setting = Setting(members=members, pass_s=pass_s)
+    setting = InferenceSetting(members=members, pass_s=pass_s)
     found = simulate(COHORT, setting, NETWORK_MM, mode="budget", body_box=body_box)
     expected, over = [0] * 4, 0
     for grid in COHORT:
         work = workload(grid, NETWORK_MM[grid.tracer], setting, body_box=body_box)
-        taken = [30 + 1e-6 * work.voxels + pass_s * work.tiles * 2 ** len(axes) * members for axes in DEPTHS]
+        taken = [30 + 1e-6 * work.voxels + pass_s * work.tiles * 2 ** len(axes) * members for axes in MIRROR_AXES]
         fitting = [index for index, seconds in enumerate(taken) if seconds <= 900]
         expected[fitting[0] if fitting else 3] += 1
         over += not fitting
@@ -110,7 +112,7 @@ def test_budget_takes_all_that_fits_and_nothing_more(members, pass_s, body_box):
 
 def test_voxel_limits_know_nothing_of_the_ensemble():
     found = [
-        simulate(COHORT, Setting(members=members), NETWORK_MM, mode="voxels", body_box=box)
+        simulate(COHORT, InferenceSetting(members=members), NETWORK_MM, mode="voxels", body_box=box)
         for members in (1, 6)
         for box in (False, True)
     ]
@@ -125,7 +127,7 @@ def test_the_command_prints_a_row_for_each_setting(tmp_path):
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 0, result.output
     assert "fdg: 23 studies, network at 2.00 x 2.00 x 3.00 mm" in result.output
-    settings = [Setting(members=5), Setting(members=6)]
+    settings = [InferenceSetting(members=5), InferenceSetting(members=6)]
     assert plan_table(COHORT, settings, NETWORK_MM) in result.output
     lines = [line for line in result.output.splitlines() if line.startswith("|")]
     assert len(lines) == 2 + 2 * 4
@@ -137,5 +139,5 @@ def test_the_cohort_of_autopet(shared_data):
     spacings = median_spacings(grids)
     assert len(grids) == 1611
     assert np.round(spacings["fdg"], 2).tolist() == [2.04, 2.04, 3.0]
-    found = simulate(grids, Setting(), spacings, mode="voxels", body_box=False)
+    found = simulate(grids, InferenceSetting(), spacings, mode="voxels", body_box=False)
     assert found["axes"][0] == sum(np.prod(grid.shape) < 18e6 for grid in grids)

@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 from scipy import ndimage
 
-from clickpet.clicks.clicks import Clicks
+from clickpet.clicks.model import Clicks
 from clickpet.report.case_figure import WINDOW_MAX_SUV, draw_case, lesion_outcome
 from clickpet.report.style import save_png
 

@@ -13,7 +13,7 @@ from PIL import Image
 from report_jobs import write_report
 from results_maker import HARD_NAMES, make_results
 
-from clickpet.evaluate.run_results import read_table
+from clickpet.evaluate.tables import read_table
 from clickpet.predict.mirroring import mirror_axes_for
 from clickpet.report.method_section import methods_section
 from clickpet.report.page import DASH, MINUS

@@ -6,8 +6,10 @@ import pytest
 from PIL import Image
 from results_maker import make_results
 
-from clickpet.evaluate.agreement import agreement, sensitivity_by_volume, volume_class
-from clickpet.evaluate.run_results import TrainingCurve, read_lesion_tables, read_table, read_training_by_model
+from clickpet.evaluate.agreement import agreement, sensitivity_by_volume
+from clickpet.evaluate.run_results import read_lesion_tables
+from clickpet.evaluate.tables import read_table
+from clickpet.evaluate.training_curves import TrainingCurve, read_training_by_model
 from clickpet.report import figures
 from clickpet.report.style import save_png
 
@@ -106,16 +108,6 @@ def test_dice_by_case_draws_every_study_with_lesions(scores):
     assert [label.get_text() for label in strip.get_xticklabels()] == ["FDG", "PSMA"]
 
 
-def test_agreement_is_mean_and_sample_deviation():
-    differences = np.array([1.0, 2.0, 3.0, 6.0])
-    bias, low, high = agreement(differences)
-    deviation = np.sqrt(((differences - 3) ** 2).sum() / 3)
-    assert (bias, low, high) == pytest.approx((3, 3 - 1.96 * deviation, 3 + 1.96 * deviation))
-    assert agreement(np.array([2.0]))[0] == 2
-    assert np.isnan(agreement(np.array([2.0]))[1:]).all()
-    assert np.isnan(agreement(np.array([]))).all()
-
-
 def test_bland_altman_draws_differences_over_means(scores):
     figure = figures.draw_bland_altman(scores)
     for panel, tracer in zip(figure.axes, ("fdg", "psma"), strict=True):
@@ -126,29 +118,6 @@ def test_bland_altman_draws_differences_over_means(scores):
         np.testing.assert_allclose(points[:, 0], (rows["prediction_volume_ml"] + rows["truth_volume_ml"]) / 2)
         levels = sorted(line.get_ydata()[0] for line in panel.lines)
         assert levels == pytest.approx(sorted([0, *agreement(difference.to_numpy())]))
-
-
-def test_sensitivity_counts_lesions_in_half_open_classes():
-    lesions = pd.DataFrame(
-        {
-            "tracer": ["fdg"] * 5 + ["psma"],
-            "patient": ["a", "a", "b", "b", "c", "d"],
-            "volume_ml": [0.49, 0.5, 0.99, 1.0, 60.0, 0.1],
-            "found": [0, 1, 0, 1, 1, 1],
-        }
-    )
-    table = sensitivity_by_volume(lesions, **BOOTSTRAP)
-    assert table[["tracer", "volume", "lesions", "found", "patients"]].to_numpy().tolist() == [
-        ["fdg", "< 0.5", 1, 0, 1],
-        ["fdg", "0.5 to 1", 2, 1, 2],
-        ["fdg", "1 to 2", 1, 1, 1],
-        ["fdg", "≥ 50", 1, 1, 1],
-        ["psma", "< 0.5", 1, 1, 1],
-    ]
-    assert table["sensitivity"].tolist() == [0, 0.5, 1, 1, 1]
-    assert np.isnan(table["low"].iloc[0])
-    assert (table["low"].iloc[1], table["high"].iloc[1]) == (0, 1)
-    assert (volume_class(0, 0.5), volume_class(2, 5), volume_class(50, np.inf)) == ("< 0.5", "2 to 5", "≥ 50")
 
 
 def test_sensitivity_figure_shows_found_of_all(made, scores):

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from clickpet.report.gallery import WorstCases, choose, worst_first, worst_pictures
+from clickpet.report.gallery import WorstCases, select_cases, worst_first, worst_pictures
 
 
 def scores(*rows):
@@ -34,17 +34,17 @@ def test_only_cases_with_a_picture_count():
 
 def test_lesion_free_cases_take_a_quarter_while_others_wait():
     worst = WorstCases([f"ill{n}" for n in range(20)], [f"healthy{n}" for n in range(20)], ["new"])
-    chosen = choose(worst, 8)
+    chosen = select_cases(worst, 8)
     assert (len(chosen.with_lesions), len(chosen.lesion_free), len(chosen.without_truth)) == (6, 2, 0)
     assert chosen.with_lesions == [f"ill{n}" for n in range(6)]
 
 
 def test_free_places_are_filled():
-    chosen = choose(WorstCases(["ill"], [f"healthy{n}" for n in range(5)], ["new"]), 5)
+    chosen = select_cases(WorstCases(["ill"], [f"healthy{n}" for n in range(5)], ["new"]), 5)
     assert chosen == WorstCases(["ill"], ["healthy0", "healthy1", "healthy2", "healthy3"], [])
-    chosen = choose(WorstCases(["ill"], ["healthy"], ["new1", "new2", "new3"]), 4)
+    chosen = select_cases(WorstCases(["ill"], ["healthy"], ["new1", "new2", "new3"]), 4)
     assert chosen.without_truth == ["new1", "new2"]
-    assert choose(WorstCases(["ill"], [], []), 0) == WorstCases([], [], [])
+    assert select_cases(WorstCases(["ill"], [], []), 0) == WorstCases([], [], [])
 
 
 def test_pictures_of_the_worst_cases_by_their_folder():

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clickpet.errors import InputError
-from clickpet.tracer.mip import mip_positions, project_mask, render_mip, save_mip_png
+from clickpet.tracer.mip import render_mip
 
 #: Largest difference to SimpleITK, as a part of the largest SUV.
 CLOSE = 1e-5
@@ -18,7 +18,7 @@ LENGTHS = st.integers(1, 30).filter(lambda length: length != 2)
 LAS = np.diag([-1.0, 1.0, 1.0, 1.0])
 
 
-def rendered_slowly(suv, spacing_mm, *, axis="coronal", spacing_out_mm=3.0, size=224, method="bspline"):
+def rendered_slowly(suv, spacing_mm, *, axis="coronal", spacing_out_mm=3.0, size=224):
     """The released tracer code's steps on a LAS volume (x, y, z), with 0 outside; feet first, padded at the end."""
     image = sitk.GetImageFromArray(suv.T.astype(np.float32))
     image.SetSpacing([float(edge) for edge in spacing_mm])
@@ -29,7 +29,7 @@ def rendered_slowly(suv, spacing_mm, *, axis="coronal", spacing_out_mm=3.0, size
         image,
         lengths,
         sitk.Transform(),
-        sitk.sitkBSpline if method == "bspline" else sitk.sitkLinear,
+        sitk.sitkBSpline,
         image.GetOrigin(),
         [spacing_out_mm] * 3,
         image.GetDirection(),
@@ -63,15 +63,14 @@ class TestAgainstSimpleITK:
         axis=st.sampled_from(["coronal", "sagittal"]),
         size=st.sampled_from([7, 16, 64]),
         dtype=st.sampled_from(["float16", "float32", "float64", "int16", "uint8"]),
-        method=st.sampled_from(["bspline", "linear"]),
         layout=st.sampled_from(["C", "F", "strided"]),
         seed=st.integers(0, 999),
     )
     @settings(max_examples=80, deadline=None)
-    def test_released_array(self, shape, spacing_mm, spacing_out_mm, axis, size, dtype, method, layout, seed):
+    def test_released_array(self, shape, spacing_mm, spacing_out_mm, axis, size, dtype, layout, seed):
         suv = np.random.default_rng(seed).gamma(0.5, 4, shape).astype(dtype)
         suv = np.repeat(suv, 2, axis=2)[:, :, ::2] if layout == "strided" else np.array(suv, order=layout)
-        options = {"axis": axis, "spacing_out_mm": spacing_out_mm, "size": size, "method": method}
+        options = {"axis": axis, "spacing_out_mm": spacing_out_mm, "size": size}
         mip = render_mip(suv, affine_of(spacing_mm), compat="released", **options)
         expected = rendered_slowly(suv, spacing_mm, **options)
         assert mip.dtype == np.float32
@@ -148,90 +147,10 @@ class TestOrientation:
         assert np.array_equal(suv, points_volume())
 
 
-class TestOverlays:
-    @pytest.mark.parametrize("axis", ["coronal", "sagittal"])
-    @pytest.mark.parametrize("codes", ["LAS", "RPS", "SAL"])
-    @pytest.mark.parametrize("size", [224, 40])
-    def test_positions_find_the_bright_voxel(self, axis, codes, size):
-        suv, affine = stored_as(codes, points_volume(), affine_of((6.0, 6.0, 3.0)))
-        voxel = np.argwhere(suv)
-        mip = render_mip(suv, affine, axis=axis, size=size)
-        ((row, column),) = mip_positions(voxel, suv.shape, affine, axis=axis, size=size)
-        inside = 0 <= row < size and 0 <= column < size
-        assert inside == (size == 224)
-        if inside:
-            assert np.unravel_index(mip.argmax(), mip.shape) == (row, column)
-
-    def test_no_positions(self):
-        assert mip_positions([], (5, 5, 5), np.eye(4)).shape == (0, 2)
-
-    @pytest.mark.parametrize("axis", ["coronal", "sagittal"])
-    @pytest.mark.parametrize("codes", ["LAS", "RPS", "ALS"])
-    def test_mask_lies_where_the_uptake_is(self, axis, codes):
-        suv = np.zeros((40, 40, 60), np.float32)
-        suv[8:17, 20:33, 30:44] = 5
-        suv, affine = stored_as(codes, suv, affine_of((4.07, 4.07, 5.0)))
-        shadow = project_mask(suv > 0, affine, axis=axis)
-        mip = render_mip(suv, affine, axis=axis, method="linear")
-        assert shadow.dtype == bool
-        assert np.array_equal(shadow, mip > 2.5) or (shadow ^ (mip > 2.5)).sum() < 0.03 * shadow.sum()
-
-    def test_empty_mask(self):
-        assert not project_mask(np.zeros((9, 9, 9), bool), np.eye(4)).any()
-
-
-class TestPicture:
-    def test_grey_levels(self, tmp_path):
-        from PIL import Image
-
-        coronal, sagittal = np.zeros((50, 50), np.float32), np.zeros((50, 50), np.float32)
-        coronal[30:40, 10:20] = 25
-        sagittal[30:40, 30:40] = 5
-        save_mip_png(tmp_path / "mip.png", coronal, sagittal, suv_max=10)
-        picture = np.asarray(Image.open(tmp_path / "mip.png"))
-        assert picture.shape == (100, 208, 3)
-        assert picture[70, 30].tolist() == [0, 0, 0]
-        assert picture[70, 108 + 70].tolist() == [127, 127, 127]
-        assert picture[90, 90].tolist() == [255, 255, 255]
-
-    def test_overlays(self, tmp_path):
-        from PIL import Image
-
-        blank = np.zeros((50, 50), np.float32)
-        mask = np.zeros((50, 50), bool)
-        mask[20:30, 20:30] = True
-        nothing = np.zeros((0, 2))
-        save_mip_png(
-            tmp_path / "mip.png",
-            blank,
-            blank,
-            truth=(mask, mask & False),
-            tumor_clicks=(np.array([[40.0, 40.0]]), nothing),
-            background_clicks=(nothing, np.array([[40.0, 10.0]])),
-        )
-        picture = np.asarray(Image.open(tmp_path / "mip.png"))
-        assert picture[40, 45].tolist() == [0, 158, 115]  # outline
-        assert picture[50, 50].tolist() == [255, 255, 255]  # not filled
-        assert picture[81, 84].tolist() == picture[84, 81].tolist() == [230, 0, 0]  # plus
-        assert picture[81, 108 + 24].tolist() == [0, 90, 200]  # minus
-        assert picture[84, 108 + 21].tolist() == [255, 255, 255]
-
-    def test_same_bytes_every_time(self, tmp_path):
-        suv = np.random.default_rng(0).random((50, 50), np.float32) * 9
-        for name in "ab":
-            save_mip_png(tmp_path / f"{name}.png", suv, suv)
-        assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
-
-    def test_window_must_be_positive(self, tmp_path):
-        with pytest.raises(InputError, match="suv_max is 0"):
-            save_mip_png(tmp_path / "mip.png", np.zeros((5, 5)), np.zeros((5, 5)), suv_max=0)
-
-
 @pytest.mark.parametrize(
     ("options", "what"),
     [
         ({"axis": "axial"}, "mip axis is 'axial'; use one of coronal, sagittal"),
-        ({"method": "nearest"}, "mip method"),
         ({"compat": "old"}, "mip compat"),
         ({"size": 0}, "mip of 0 pixels"),
         ({"spacing_out_mm": 0.0}, "at 0.0 mm"),

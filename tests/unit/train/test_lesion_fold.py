@@ -5,8 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from clickpet.errors import InputError
+from clickpet.files import read_json
 from clickpet.nnunet.model_folder import load_checkpoint
 from clickpet.nnunet.plans import (
     Topology,
@@ -16,10 +18,13 @@ from clickpet.nnunet.plans import (
     network_plans,
     resencl_plans,
 )
-from clickpet.train.lesion_fold import fold_cases, publish, train_lesion_fold
+from clickpet.train.key import fold_cases
+from clickpet.train.lesion_fold import publish, train_lesion_fold
+from clickpet.train.loss import LesionAndOrganLoss
+from clickpet.train.options import TrainingOptions
 from clickpet.train.preprocessing import preprocess_case, save_preprocessed
-from clickpet.train.pretrained import start_from
-from clickpet.train.trainer import LesionAndOrganLoss, RandomClicksDataset, TimeBudgetReachedError, TrainingOptions
+from clickpet.train.random_clicks import RandomClicksDataset
+from clickpet.train.resumable import ResumableTrainer, TimeBudgetReachedError
 
 CASES = ["a", "b", "c", "d"]
 OPTIONS = TrainingOptions(
@@ -71,6 +76,10 @@ def train(study, workspace, *, options=OPTIONS, where="all", **changes):
     return torch.load(checkpoint, weights_only=False)["network_weights"], record
 
 
+def without_timings(record: dict) -> dict:
+    return {name: value for name, value in record.items() if name != "resources"}
+
+
 def same(one, other) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
@@ -92,7 +101,7 @@ def test_the_record_tells_the_curve_and_the_cases(undisturbed):
 def test_the_same_training_gives_the_same_bits(study, undisturbed, tmp_path):
     weights, record = train(study, tmp_path)
     assert same(weights, undisturbed[0])
-    assert record == undisturbed[1]
+    assert without_timings(record) == without_timings(undisturbed[1])
 
 
 def test_a_stopped_training_goes_on_to_the_same_bits(study, undisturbed, tmp_path):
@@ -100,7 +109,7 @@ def test_a_stopped_training_goes_on_to_the_same_bits(study, undisturbed, tmp_pat
         train(study, tmp_path, budget_s=0)
     weights, record = train(study, tmp_path)
     assert same(weights, undisturbed[0])
-    assert record == undisturbed[1]
+    assert without_timings(record) == without_timings(undisturbed[1])
 
 
 def test_a_finished_training_is_not_done_again(study, tmp_path):
@@ -207,38 +216,6 @@ def test_the_loss_is_lesions_plus_organs():
     torch.testing.assert_close(alone, one_hot_loss(logits[:, :2], lesions), atol=1e-5, rtol=1e-5)
 
 
-class Tiny(torch.nn.Module):
-    def __init__(self, channels):
-        super().__init__()
-        self.encoder = torch.nn.Module()
-        self.encoder.conv = torch.nn.Conv3d(channels, 4, 3)
-        self.encoder.norm = torch.nn.InstanceNorm3d(4, affine=True)
-        self.decoder = torch.nn.Module()
-        self.decoder.seg_layers = torch.nn.ModuleList([torch.nn.Conv3d(4, 2, 1)])
-
-
-def test_a_pretrained_start_copies_widens_with_zeros_and_leaves_heads_new(tmp_path):
-    torch.manual_seed(0)
-    given, network = Tiny(2), Tiny(3)
-    torch.nn.init.normal_(given.encoder.norm.weight)
-    head = network.decoder.seg_layers[0].weight.clone()
-    torch.save({"network_weights": {f"module.{k}": v for k, v in given.state_dict().items()}}, tmp_path / "w.pth")
-    log = start_from(network, tmp_path / "w.pth")
-    assert torch.equal(network.encoder.conv.weight[:, :2], given.encoder.conv.weight)
-    assert network.encoder.conv.weight[:, 2].abs().max() == 0
-    assert torch.equal(network.encoder.norm.weight, given.encoder.norm.weight)
-    assert torch.equal(network.decoder.seg_layers[0].weight, head)
-    image = torch.randn(1, 3, 5, 5, 5)
-    torch.testing.assert_close(network.encoder.conv(image), given.encoder.conv(image[:, :2]))
-    assert log[0] == "pretrained start: 3 copied, 1 widened, 2 new, 2 skipped"
-
-
-def test_a_checkpoint_that_fits_nowhere_is_refused(tmp_path):
-    torch.save({"network_weights": {"x": torch.zeros(1)}}, tmp_path / "w.pth")
-    with pytest.raises(ValueError, match="no tensor of this checkpoint fits"):
-        start_from(Tiny(3), tmp_path / "w.pth")
-
-
 def test_two_processes_share_the_batches_and_end_with_one_network(study, undisturbed, tmp_path):
     weights, record = train(study, tmp_path, processes=2)
     assert weights.keys() == undisturbed[0].keys()
@@ -267,3 +244,95 @@ def test_an_error_in_one_of_two_processes_ends_both(study, tmp_path):
 def test_more_processes_than_cases_in_a_batch_are_refused(study, tmp_path):
     with pytest.raises(InputError, match="3 GPUs cannot share batches of 2"):
         train(study, tmp_path, processes=3)
+
+
+def test_a_training_augmented_on_the_device_by_workers_goes_on_after_a_stop(study, undisturbed, tmp_path):
+    options = replace(OPTIONS, misalignment={"p_rotation": 0.5, "p_shift": 0.5})
+    on_device = {"options": options, "workers": 2, "augment_on_device": True}
+    with pytest.raises(TimeBudgetReachedError):
+        train(study, tmp_path, budget_s=0, **on_device)
+    weights, record = train(study, tmp_path, **on_device)
+    assert np.isfinite(record["train_loss"]).all()
+    assert len(record["resources"]["data_wait_s"]) == 2
+    assert min(record["resources"]["data_wait_s"]) >= 0
+    assert record["resources"]["peak_gpu_memory_mb"] is None
+    assert not same(weights, undisturbed[0])
+    progress = read_json(tmp_path / "progress.json")
+    assert progress["epoch"] == 2
+    assert 0 <= progress["data_wait_share"] < 1
+
+
+def test_augmentation_on_the_device_in_one_process_is_reproducible(study, tmp_path):
+    records = [train(study, tmp_path / name, augment_on_device=True)[1] for name in ("a", "b")]
+    assert records[0]["weights"] == records[1]["weights"]
+
+
+def test_workers_that_augment_get_seeds_too(study, tmp_path):
+    _, record = train(study, tmp_path, workers=2, options=replace(OPTIONS, epochs=1))
+    assert np.isfinite(record["train_loss"]).all()
+
+
+@pytest.mark.parametrize("broken", ["empty", "cut"])
+@pytest.mark.parametrize("name", ["checkpoint_latest.pth", "checkpoint_final.pth"])
+def test_a_training_heals_from_a_broken_checkpoint(study, undisturbed, tmp_path, name, broken):
+    if name.endswith("latest.pth"):
+        with pytest.raises(TimeBudgetReachedError):
+            train(study, tmp_path, budget_s=0)
+    else:
+        train(study, tmp_path)
+    (checkpoint,) = tmp_path.rglob(name)
+    checkpoint.write_bytes(b"" if broken == "empty" else checkpoint.read_bytes()[:-1000])
+    weights, _ = train(study, tmp_path)
+    assert same(weights, undisturbed[0])
+    assert [file.name for file in tmp_path.rglob("*.broken")] == [f"{name}.broken"]
+
+
+def test_no_best_checkpoint_is_written_and_the_one_before_the_last_stays(study, tmp_path):
+    train(study, tmp_path)
+    assert {file.name for file in tmp_path.rglob("*.pth")} == {"checkpoint_final.pth", "checkpoint_previous.pth"}
+
+
+def test_the_record_warns_of_pretrained_weights(study, tmp_path):
+    checkpoint = next(iter_final(study, tmp_path / "first"))
+    _, record = train(study, tmp_path / "second", pretrained=str(checkpoint), options=replace(OPTIONS, epochs=1))
+    assert record["pretrained"]["file"] == str(checkpoint)
+    assert "not out-of-fold" in record["pretrained"]["warning"]
+
+
+def iter_final(study, workspace):
+    train(study, workspace, options=replace(OPTIONS, epochs=1))
+    return workspace.rglob("checkpoint_final.pth")
+
+
+def on_a_gpu(study, tmp_path, monkeypatch) -> ResumableTrainer:
+    """A trainer for a GPU, made on a machine that may have none."""
+    _, plans, dataset = study
+    monkeypatch.setenv("nnUNet_results", str(tmp_path))
+    return ResumableTrainer({**plans, "continue_training": False}, "3d_fullres", 0, dataset, torch.device("cuda"))
+
+
+@pytest.mark.parametrize(
+    ("obstacle", "asked", "compiles"), [(None, None, True), ("no compiler", None, False), (None, "f", False)]
+)
+def test_a_gpu_compiles_where_it_can_and_says_once_why_not(
+    study, tmp_path, monkeypatch, capsys, obstacle, asked, compiles
+):
+    monkeypatch.setattr("clickpet.train.trainer.compile_obstacle", lambda: obstacle)
+    monkeypatch.setattr(torch, "compile", lambda module: torch.nn.Sequential(module))
+    monkeypatch.delenv("nnUNet_compile", raising=False)
+    if asked:
+        monkeypatch.setenv("nnUNet_compile", asked)
+    trainer = on_a_gpu(study, tmp_path, monkeypatch)
+    loss = trainer._build_loss().loss
+    assert {isinstance(head.dc, torch.nn.Sequential) for head in (loss.lesion, loss.organ)} == {compiles}
+    assert [trainer._do_i_compile() for _ in range(3)] == [compiles] * 3
+    assert capsys.readouterr().out.count("training without torch.compile") == (obstacle is not None)
+
+
+def test_a_gpu_looks_for_the_fastest_convolutions(study, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
+    trainer = on_a_gpu(study, tmp_path, monkeypatch)
+    assert trainer.augment_on_device
+    monkeypatch.setattr(nnUNetTrainer, "initialize", lambda self: None)
+    trainer.initialize()
+    assert torch.backends.cudnn.benchmark

@@ -31,6 +31,11 @@ def case():
     return ct, suv, heatmaps, truth, organs
 
 
+def las(*spacing_mm):
+    """Affine of a study whose axes are those that the networks see."""
+    return np.diag([-spacing_mm[0], *spacing_mm[1:], 1.0])
+
+
 def stock(case, affine, n_labels):
     from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
@@ -39,7 +44,7 @@ def stock(case, affine, n_labels):
     manager = PlansManager(PLANS)
     images = np.stack([array.T for array in (ct, suv, heatmaps[0])])
     segmentation = np.stack([array.T for array in labels[:n_labels]]).astype(np.int16)
-    properties = {"spacing": list(np.diag(affine)[:3])[::-1]}
+    properties = {"spacing": list(np.abs(np.diag(affine)[:3]))[::-1]}
     return DefaultPreprocessor(verbose=False).run_case_npy(
         images, segmentation, properties, manager, manager.get_configuration("3d_fullres"), dataset()
     )
@@ -54,7 +59,7 @@ def ours(case, affine, *, with_organs=True):
 @pytest.mark.parametrize("spacing_mm", [(2.7, 2.5, 4), (1.3, 3.2, 2.2), (1, 1, 1.5), (2, 2, 4), (4, 4, 6), (1, 1, 4)])
 @pytest.mark.parametrize("with_organs", [True, False])
 def test_another_spacing_is_resampled_as_by_nnunet(case, spacing_mm, with_organs):
-    affine = np.diag([*spacing_mm, 1.0])
+    affine = las(*spacing_mm)
     images, segmentation, properties = stock(case, affine, 1 + with_organs)
     data, labels, found = ours(case, affine, with_organs=with_organs)
     assert data.shape == images.shape
@@ -71,7 +76,7 @@ def test_another_spacing_is_resampled_as_by_nnunet(case, spacing_mm, with_organs
 
 
 def test_at_equal_spacing_the_bits_are_nnunets(case):
-    affine = np.diag([2.0, 2.0, 3.0, 1.0])
+    affine = las(2, 2, 3)
     images, segmentation, _ = stock(case, affine, 2)
     data, labels, properties = ours(case, affine)
     assert data.tobytes() == np.ascontiguousarray(images, dtype=np.float32).tobytes()
@@ -82,7 +87,7 @@ def test_at_equal_spacing_the_bits_are_nnunets(case):
 
 
 def test_further_heatmaps_are_further_channels(case):
-    affine = np.diag([2.7, 2.5, 4, 1.0])
+    affine = las(2.7, 2.5, 4)
     ct, suv, heatmaps, truth, organs = case
     data, *_ = preprocess_case(ct, suv, heatmaps, truth, organs, affine, plans=PLANS, dataset=dataset())
     assert len(data) == 4
@@ -96,7 +101,7 @@ def test_resampling_that_is_not_ours_stays_nnunets(case):
     other["configurations"]["3d_fullres"]["resampling_fn_data_kwargs"] = {
         "is_seg": False, "order": 1, "order_z": 0, "force_separate_z": None,
     }  # fmt: skip
-    affine = np.diag([2.7, 2.5, 4, 1.0])
+    affine = las(2.7, 2.5, 4)
     ct, suv, heatmaps, truth, organs = case
     data, *_ = preprocess_case(ct, suv, heatmaps[:1], truth, organs, affine, plans=other, dataset=dataset())
     assert np.abs(data[0] - ours(case, affine)[0][0]).max() > 0.01

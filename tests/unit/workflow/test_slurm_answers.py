@@ -8,7 +8,7 @@ import pytest
 import snakemake.api  # noqa: F401 (the plugin cannot be the first to be imported)
 import snakemake_executor_plugin_slurm as plugin
 
-from clickpet.workflow.slurm_answers import patient
+from clickpet.workflow.slurm_answers import keep_asking
 
 
 async def no_answer(command, logger):
@@ -56,9 +56,9 @@ def test_without_it_jobs_are_forgotten_when_slurm_does_not_answer(executor, monk
 
 @pytest.mark.parametrize("query", [no_answer, answer])
 def test_with_it_they_are_kept(executor, monkeypatch, query):
-    monkeypatch.setattr(plugin, "query_job_status", patient(query))
+    monkeypatch.setattr(plugin, "query_job_status", keep_asking(query))
     assert len(kept(executor)) == 1
 
 
 def test_an_answer_passes_unchanged():
-    assert asyncio.run(patient(answer)("squeue", None)) == ({"7": "RUNNING"}, 0.5)
+    assert asyncio.run(keep_asking(answer)("squeue", None)) == ({"7": "RUNNING"}, 0.5)

@@ -75,6 +75,16 @@ def train(folder, fold: int, epoch: int, seconds_ago: float = 0, done: bool = Fa
         (final / "checkpoint_final.pth").touch()
 
 
+def test_the_wait_for_data_is_shown_where_it_is_known(folder):
+    train(folder, 0, epoch=4)
+    train(folder, 1, epoch=4)
+    progress = folder / "results" / "training" / "fdg" / "fold_1" / "progress.json"
+    progress.write_text(json.dumps({**json.loads(progress.read_text()), "data_wait_share": 0.126}))
+    assert [one.data_wait for one in trainings(folder, [])] == [None, 0.126]
+    rows = [line.split() for line in report_status(folder).splitlines() if line.startswith("  fdg")]
+    assert [row[4] for row in rows] == ["-", "13%"]
+
+
 def queued(fold: int, state: str) -> QueuedJob:
     return QueuedJob(
         str(fold), state, "clickpet_x", "1:00", "9:00", "n1", "None", "/run", "train_lesion_fold", f"fdg_{fold}"
@@ -124,7 +134,7 @@ def test_trainings_tell_their_epochs_time_and_state(folder):
     train(folder, 3, epoch=3, seconds_ago=1e6)
     found = trainings(folder, [queued(3, "RUNNING"), queued(4, "PENDING")])
     assert [one.state for one in found] == ["running", "done", "stopped", "running", "waiting"]
-    assert [one.left_s for one in found] == [6 * 3600, None, 7 * 3600, 7 * 3600, None]
+    assert [one.remaining_s for one in found] == [6 * 3600, None, 7 * 3600, 7 * 3600, None]
     assert [one.fold for one in found] == list("01234")
 
 
@@ -141,6 +151,26 @@ def test_the_report_shows_what_a_person_needs(folder):
     assert "clickpet: error: the disk is full" in text
     assert "train_lesion_fold (SLURM: CANCELLED): logs/train_lesion_fold/fdg/0.log" in text
     assert "import_case        0/2" in text
+
+
+LOCAL_ERROR = """Error in rule import_case:
+    message: None
+    jobid: 7
+    output: results/cases/a/ct.nii.gz
+    log: logs/import_case/a.log (check log file(s) for error details)
+
+"""
+
+
+@pytest.mark.parametrize(
+    ("log", "killed"),
+    [("", True), ("patch 3 of 9\n", True), ("Traceback ...\nclickpet: KeyError: 1 (whole story in x)\n", False)],
+)
+def test_a_job_that_was_killed_is_told_from_one_that_failed(folder, log, killed):
+    write_log(folder, LOCAL_ERROR)
+    (folder / "logs" / "import_case").mkdir(parents=True)
+    (folder / "logs" / "import_case" / "a.log").write_text(log)
+    assert ("it was killed, most likely because memory ran out" in report_status(folder)) is killed
 
 
 def test_a_folder_without_a_run_says_so(folder):

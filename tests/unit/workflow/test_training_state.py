@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from clickpet.files import write_json, write_text
-from clickpet.train.lesion_fold import CURRENT, FINAL, LATEST, fold_cases, training_key
+from clickpet.train.checkpoints import FINAL, LATEST
+from clickpet.train.key import CURRENT, fold_cases, training_key
 from clickpet.train.options import TrainingOptions
 from clickpet.workflow.training_state import (
     FROM_START,

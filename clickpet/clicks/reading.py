@@ -1,0 +1,153 @@
+"""Reading of click files: Grand Challenge JSON, plain JSON, 3D Slicer point lists."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from clickpet.clicks.model import KINDS, Clicks
+from clickpet.clicks.points import kind_of, shown, voxel_of
+from clickpet.clicks.slicer import slicer_points
+from clickpet.errors import InputError
+from clickpet.files import parse_json
+
+#: Most points of a study: five scribbles have some hundreds, and each point costs up to 1 MB when a heatmap is drawn.
+MAX_POINTS = 5000
+#: Largest file: 3D Slicer writes about 500 bytes a point.
+MAX_FILE_BYTES = 16 * 2**20
+
+
+def read_clicks(
+    path: str | Path, *, shape: tuple[int, int, int], affine: np.ndarray, missing_ok: bool = False
+) -> Clicks:
+    """Read the clicks of a study whose PET has the grid (`shape`, `affine`).
+
+    Formats, told apart by their content:
+
+    - Grand Challenge JSON, type "Multiple points" or "Point": voxel indices x, y, z, name tumor or background;
+    - the plain variant ``{"tumor": [[x, y, z], ...], "background": [...]}``: voxel indices x, y, z;
+    - 3D Slicer Markups (.mrk.json): point lists in millimetres, LPS unless the file says RAS; each point goes to the
+      nearest voxel. The label of a point ("tumor-1"), else the name of its list, else the name of the file
+      ("tumor.mrk.json") says what it is. A folder stands for all .mrk.json files in it.
+
+    A file without content (zero bytes) or without points gives no clicks, and so does a missing file
+    with `missing_ok`. A voxel that was clicked twice stays twice.
+
+    Raises InputError (one line: file, number of the point, mend) for a missing or unreadable file, an unknown format
+    or name, a key that is there twice, coordinates that are not whole numbers (12.0 is), points outside the grid, a
+    voxel clicked as both kinds, and more than MAX_POINTS points.
+    """
+    path = Path(path)
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        if missing_ok:
+            return Clicks.empty()
+        raise InputError("no such file", where=path, mend="correct the path, or leave it empty for no clicks") from None
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", where=path, mend="correct the path") from error
+    files = _point_lists_in(path) if stat.S_ISDIR(mode) else [path]
+    found: dict[str, list] = {kind: [] for kind in KINDS}
+    count = 0
+    for file in files:
+        for kind, voxel in _points(_load(file), file, tuple(shape), affine):
+            found[kind].append(voxel)
+            count += 1
+            if count > MAX_POINTS:
+                raise InputError(
+                    f"holds more than {MAX_POINTS} points", where=path, mend="give clicks or scribbles, not whole masks"
+                )
+    _check_for_contradiction(found, path)
+    return Clicks(found["tumor"], found["background"])
+
+
+def _point_lists_in(folder: Path) -> list[Path]:
+    """The .mrk.json files of a folder; hidden ones are not (file systems of a Mac leave `._name` beside `name`)."""
+    files = sorted(file for file in folder.glob("*.mrk.json") if not file.name.startswith(".") and file.is_file())
+    if not files:
+        raise InputError(
+            "no .mrk.json file in this folder", where=folder, mend="save the point lists of 3D Slicer in it"
+        )
+    return files
+
+
+def _load(path: Path) -> object:
+    """The JSON document in `path`; an empty object if the file has no content."""
+    try:
+        size = path.stat().st_size
+        if size > MAX_FILE_BYTES:
+            raise InputError(f"holds {size / 2**20:.0f} MB, more than clicks can", where=path, mend="give a click file")
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", where=path, mend="check the file") from error
+    except UnicodeDecodeError as error:
+        raise InputError("is not a text file", where=path, mend="give the clicks as JSON") from error
+    return parse_json(text, where=path) if text.strip() else {}
+
+
+def _check_for_contradiction(found: dict[str, list], path: Path) -> None:
+    both = {tuple(voxel) for voxel in found["tumor"]} & {tuple(voxel) for voxel in found["background"]}
+    if both:
+        raise InputError(
+            f"has the voxel {list(min(both))} both as tumor and as background", where=path, mend="remove one of the two"
+        )
+
+
+def _points(document: object, path: Path, shape, affine) -> Iterator[tuple[str, list[int]]]:
+    """Give (kind, voxel) of every point of `document`, checked."""
+    if not isinstance(document, dict):
+        raise InputError(
+            f"holds a JSON {_json_type(document)}, not an object",
+            where=path,
+            mend="give Grand Challenge points, tumor and background lists, or 3D Slicer Markups",
+        )
+    if "markups" in document:
+        return slicer_points(document, path, shape, affine)
+    if "points" in document or "point" in document or "type" in document:
+        return _challenge_points(document, path, shape)
+    return _plain_points(document, path, shape)
+
+
+def _challenge_points(document: dict, path: Path, shape) -> Iterator[tuple[str, list[int]]]:
+    kind_of_file = document.get("type", "Multiple points" if "points" in document else "Point")
+    if kind_of_file not in ("Multiple points", "Point"):
+        raise InputError(
+            f"is of type {shown(kind_of_file)}", where=path, mend='the type of clicks is "Multiple points"'
+        )
+    points = [document] if kind_of_file == "Point" else document.get("points")
+    if not isinstance(points, list):
+        raise InputError('"points" is not a list', where=path, mend='write "points": [] where there are no clicks')
+    for number, point in enumerate(points, start=1):
+        where = f"{path}: point {number}"
+        if not isinstance(point, dict):
+            raise InputError(
+                f"is a JSON {_json_type(point)}, not an object",
+                where=where,
+                mend='give {"point": [x, y, z], "name": ...}',
+            )
+        kind = kind_of(point.get("name"))
+        if kind is None:
+            raise InputError(
+                f"has the name {shown(point.get('name'))}", where=where, mend='name it "tumor" or "background"'
+            )
+        yield kind, voxel_of(point.get("point"), f"{where} ({kind})", shape)
+
+
+def _plain_points(document: dict, path: Path, shape) -> Iterator[tuple[str, list[int]]]:
+    for name, points in document.items():
+        kind = kind_of(name)
+        if kind is None:
+            raise InputError(f"has the key {shown(name)}", where=path, mend='its keys are "tumor" and "background"')
+        if not isinstance(points, list):
+            raise InputError(
+                f"{shown(name)} is not a list", where=path, mend=f'write "{kind}": [] where there are none'
+            )
+        for number, point in enumerate(points, start=1):
+            yield kind, voxel_of(point, f"{path}: {kind} point {number}", shape)
+
+
+def _json_type(value: object) -> str:
+    return {list: "list", str: "text", bool: "true or false", type(None): "null"}.get(type(value), "number")
