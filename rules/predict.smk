@@ -26,7 +26,7 @@ rule predict_case:
     threads: 4
     resources:
         mem_mb=24000,
-        runtime=60,
+        runtime=minutes_of_prediction(heatmaps=1),
     params:
         slug="{case}",
         split=column("split"),
@@ -59,7 +59,7 @@ rule predict_interactive:
     threads: 4
     resources:
         mem_mb=24000,
-        runtime=240,
+        runtime=minutes_of_prediction(heatmaps=len(CLICK_STEPS)),
     params:
         slug="{case}",
         split=column("split"),
