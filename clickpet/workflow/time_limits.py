@@ -17,5 +17,5 @@ def prediction_min(predict: Mapping, *, members: int, heatmaps: int = 1) -> int:
     predict : the config's section, with "mirroring" and "time_limit_s". By voxel limits an ensemble of five fills the
     time limit, and more or fewer networks take their share; in budget mode any number of networks may fill it.
     """
-    share = 1 if predict["mirroring"] == "budget" else members / PAPER_MEMBERS
-    return START_MIN + math.ceil(heatmaps * share * predict["time_limit_s"] / 60)
+    share = PAPER_MEMBERS if predict["mirroring"] == "budget" else members
+    return START_MIN + math.ceil(heatmaps * share * predict["time_limit_s"] / (60 * PAPER_MEMBERS))

@@ -6,8 +6,7 @@ from clickpet.workflow.time_limits import prediction_min
 
 
 @pytest.mark.parametrize(
-    ("members", "heatmaps", "minutes"),
-    [(5, 1, 2 + 15), (1, 1, 2 + 3), (6, 1, 2 + 18), (1, 11, 2 + 33), (5, 11, 2 + 165)],
+    ("members", "heatmaps", "minutes"), [(5, 1, 17), (1, 1, 5), (6, 1, 20), (1, 11, 35), (5, 11, 167)]
 )
 def test_by_voxel_limits_networks_take_their_share(members, heatmaps, minutes):
     predict = {"mirroring": "voxels", "time_limit_s": 900}
