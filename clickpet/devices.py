@@ -20,8 +20,8 @@ TOO_OLD = ("too old", "insufficient", "no kernel image")
 DRIVER = Path("/proc/driver/nvidia/version")
 
 
-def choose_device(gpus: int | None = None) -> str:
-    """ "cuda" or "cpu", with a line about the choice in the log.
+def choose_device(gpus: int | None = None, *, apple: bool = False) -> str:
+    """ "cuda" or "cpu", with a line about the choice in the log; "mps" where `apple` allows for Apple's GPU.
 
     gpus : how many GPUs the job asks for; 0: none, the CPU;  None: not said, a GPU is taken if there is one.
 
@@ -38,6 +38,9 @@ def choose_device(gpus: int | None = None) -> str:
         raise InputError(
             f"{gpus} GPUs are asked for, torch sees {usable}", mend="lower `gpu` of the rule under set-resources"
         )
+    if not usable and apple and gpus in (None, 1) and torch.backends.mps.is_available():
+        print("computing on Apple's GPU", flush=True)
+        return "mps"
     if not usable and gpus is None:
         print(f"computing on the CPU: {reason}", flush=True)
         return "cpu"

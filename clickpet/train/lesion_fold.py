@@ -24,6 +24,8 @@ NOT_OUT_OF_FOLD = (
     "if the pretrained weights saw autoPET data, cross-validated scores of this model are not out-of-fold: "
     "the patients held out here may have been seen there"
 )
+#: What nnU-Net's predictor and ours read of a checkpoint.
+PUBLISHED = ("network_weights", "init_args", "trainer_name", "inference_allowed_mirroring_axes")
 #: Curves of a training, by their names in nnU-Net's log.
 CURVES = {
     "train_loss": "train_losses",
@@ -236,10 +238,13 @@ def _prepare_rank(rank: int, device: str) -> str:
     return "nccl"
 
 
-def publish(checkpoint: Path, target: str | Path) -> None:
-    """Put the final checkpoint where users find it: a hard link where the file system can, else a copy."""
-    with replacing(target) as temporary:
-        try:
-            os.link(checkpoint, temporary)
-        except OSError:
-            shutil.copyfile(checkpoint, temporary)
+def publish(checkpoint: str | Path, target: str | Path) -> None:
+    """Write what prediction and export need of a final checkpoint (PUBLISHED) to `target`.
+
+    Without the optimiser's state it is half as large. Equal trainings give equal bytes.
+    """
+    import torch
+
+    full = torch.load(checkpoint, map_location="cpu", weights_only=False, mmap=True)
+    with replacing(target) as temporary, open(temporary, "wb") as file:
+        torch.save({name: full[name] for name in PUBLISHED}, file)
