@@ -13,8 +13,8 @@ from clickpet.fields import field_text
 CODES = (
     "grid", "not_finite", "swapped", "ct_empty", "not_hu", "not_suv", "counts", "suv_range", "suv_level", "liver_level",
     "truth_values", "lesion_in_air", "ct_misplaced", "click_outside", "click_misplaced", "same_scan", "axes",
-    "orientation", "spacing", "header", "coverage", "ct_coverage", "empty_slices", "liver_volume", "hu_range", "lesion_faint",
-    "lesion_count", "lesion_volume", "click_count",
+    "orientation", "spacing", "header", "coverage", "ct_coverage", "empty_slices", "liver_volume", "hu_range",
+    "lesion_faint", "lesion_count", "lesion_volume", "click_count",
 )  # fmt: skip
 
 
