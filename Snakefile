@@ -57,6 +57,7 @@ rule prepare:
         "results/cohort.tsv",
         FINDINGS,
         "results/sound_studies.txt",
+        GPU_CHECK,
 
 
 rule train:
@@ -65,6 +66,7 @@ rule train:
         expand("results/models/tracer/fold_{fold}/checkpoint.pth", fold=DISCRIMINATOR_FOLDS),
         expand("results/models/{tracer}/fold_{fold}/checkpoint_final.pth", tracer=TRAINED, fold=FOLDS),
         "results/models/settings.json" if TRAINED else [],
+        GPU_CHECK,
 
 
 rule evaluate:

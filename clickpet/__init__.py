@@ -10,7 +10,7 @@ tracer, train (and nnunet), predict, postprocess, evaluate, report. `models` hol
 all that knows of Snakemake, `cli` the commands. docs/paper.md finds the code of each statement of the paper.
 """
 
-import importlib
+from clickpet.lazy_names import lazy_names
 
 __version__ = "0.1.0"
 
@@ -46,17 +46,5 @@ _MODULES = {
     # what users are told
     "InputError": "clickpet.errors",
 }
-__all__ = ["__version__", *_MODULES]
-
-
-def __getattr__(name: str):
-    """The public name `name`, from its module (PEP 562)."""
-    if name not in _MODULES:
-        raise AttributeError(f"module 'clickpet' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_MODULES[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_MODULES})
+__getattr__, __dir__, __all__ = lazy_names(__name__, _MODULES)
+__all__ = ["__version__", *__all__]

@@ -20,8 +20,8 @@ TOO_OLD = ("too old", "insufficient", "no kernel image")
 DRIVER = Path("/proc/driver/nvidia/version")
 
 
-def choose_device(gpus: int | None = None) -> str:
-    """ "cuda" or "cpu", with a line about the choice in the log.
+def choose_device(gpus: int | None = None, *, apple: bool = False) -> str:
+    """ "cuda" or "cpu", with a line about the choice in the log; "mps" where `apple` allows for Apple's GPU.
 
     gpus : how many GPUs the job asks for; 0: none, the CPU;  None: not said, a GPU is taken if there is one.
 
@@ -38,14 +38,18 @@ def choose_device(gpus: int | None = None) -> str:
         raise InputError(
             f"{gpus} GPUs are asked for, torch sees {usable}", mend="lower `gpu` of the rule under set-resources"
         )
+    if not usable and apple and gpus in (None, 1) and torch.backends.mps.is_available():
+        print("computing on Apple's GPU", flush=True)
+        return "mps"
     if not usable and gpus is None:
         print(f"computing on the CPU: {reason}", flush=True)
         return "cpu"
     require_gpu()
-    for index in range(gpus or 1):
-        print(describe_gpu(index), flush=True)
-    if gpus in (None, 1):  # several are tried by the processes that get one each
+    if gpus in (None, 1):
+        print(describe_gpu(), flush=True)
         try_gpu(torch.device("cuda", 0))
+    else:  # to look closer would take memory of each; the processes that get one each do
+        print(f"{gpus} GPUs, {_versions()}", flush=True)
     return "cuda"
 
 

@@ -16,7 +16,11 @@ def refuse_non_finite(weights: Mapping[str, torch.Tensor], *, where: object = No
 
     Such a network finds nothing in anybody, and one of them would empty the masks of its ensemble.
     """
-    damaged = [str(name) for name, tensor in weights.items() if not _is_finite(tensor)]
+    finite: dict[tuple, bool] = {}  # nnU-Net has several names for most tensors: each is looked at once
+    for tensor in weights.values():
+        if _place(tensor) not in finite:
+            finite[_place(tensor)] = _is_finite(tensor)
+    damaged = [str(name) for name, tensor in weights.items() if not finite[_place(tensor)]]
     if damaged:
         more = f" and {len(damaged) - 3} more" if len(damaged) > 3 else ""
         raise InputError(
@@ -24,6 +28,11 @@ def refuse_non_finite(weights: Mapping[str, torch.Tensor], *, where: object = No
             where=where,
             mend="its training diverged or the file is damaged: take an earlier checkpoint, or train or copy it again",
         )
+
+
+def _place(tensor: torch.Tensor) -> tuple:
+    """Tells tensors apart that do not show the same values of the same memory."""
+    return tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride()
 
 
 def _is_finite(tensor: torch.Tensor) -> bool:

@@ -14,6 +14,7 @@ from clickpet.ingest.splits import given_splits, read_splits
 from clickpet.models.settings import CHECKPOINTS, read_settings, trained_with
 from clickpet.workflow.code_key import code_key
 from clickpet.workflow.slurm_queue import refuse_orphans
+from clickpet.workflow.time_limits import prediction_min
 from clickpet.workflow.training_state import NOT_KNOWN, training_state
 
 
@@ -73,6 +74,12 @@ def code(script):
 def method(*names):
     """Hash of library modules, or of what they define, with all that these use."""
     return code_key(*names, library=f"{workflow.basedir}/clickpet")
+
+
+def asks_for_gpu(rule):
+    """True if a profile or the command line gives the jobs of a rule a GPU."""
+    asked = workflow.get_rule(rule).resources.get("gpu")
+    return getattr(asked, "value", asked) not in (None, 0, "0")
 
 
 def study(wildcards):
@@ -220,6 +227,18 @@ def folds_for(case, model):
 
 def lesion_folds_for(wildcards):
     return {tracer: folds_for(wildcards.case, tracer) for tracer in tracers_for(wildcards.case)}
+
+
+def minutes_of_prediction(heatmaps):
+    """Minutes that the prediction of a case may take at so many heatmaps, as a function of its wildcards."""
+
+    def minutes(wildcards, attempt):
+        members = [len(folds) for folds in lesion_folds_for(wildcards).values()]
+        if STUDIES[wildcards.case].split == "train":
+            members = [1]
+        return attempt * prediction_min(config["predict"], members=max(members, default=1), heatmaps=heatmaps)
+
+    return minutes
 
 
 def given_tracer(wildcards):

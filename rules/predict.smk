@@ -26,7 +26,7 @@ rule predict_case:
     threads: 4
     resources:
         mem_mb=24000,
-        runtime=60,
+        runtime=minutes_of_prediction(heatmaps=1),
     params:
         slug="{case}",
         split=column("split"),
@@ -59,7 +59,7 @@ rule predict_interactive:
     threads: 4
     resources:
         mem_mb=24000,
-        runtime=240,
+        runtime=minutes_of_prediction(heatmaps=len(CLICK_STEPS)),
     params:
         slug="{case}",
         split=column("split"),
@@ -74,12 +74,13 @@ rule predict_interactive:
 
 
 rule calibrate:
-    """Time this machine's forward passes, for predict.mirroring: budget."""
+    """Time this machine's loading and forward passes, for predict.mirroring: budget."""
     input:
         plans=[f"{config['predict']['models'] or 'results/models'}/{tracer}/plans.json" for tracer in NEW_MODELS],
         models=[
-            f"{config['predict']['models'] or 'results/models'}/{tracer}/fold_{folds[0]}/checkpoint_final.pth"
+            f"{config['predict']['models'] or 'results/models'}/{tracer}/fold_{fold}/checkpoint_final.pth"
             for tracer, folds in NEW_MODELS.items()
+            for fold in folds
         ],
     output:
         calibration="results/calibration.json",
@@ -95,6 +96,7 @@ rule calibrate:
         mem_mb=16000,
         runtime=60,
     params:
+        folds=NEW_MODELS,
         code=code("calibrate"),
     script:
         "../scripts/calibrate.py"

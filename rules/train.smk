@@ -9,6 +9,7 @@ rule check_gpu:
         "logs/check_gpu.log",
     benchmark:
         "benchmarks/check_gpu/all.tsv"
+    priority: 1000
     conda:
         "../envs/deep.yaml"
     threads: 8
@@ -226,3 +227,7 @@ rule record_settings:
         code=code("record_settings"),
     script:
         "../scripts/record_settings.py"
+
+
+# where trainings ask for a GPU the check comes first of all jobs: what cannot work says so before days of preparation
+GPU_CHECK = ["results/gpu_check.json"] if TRAINED and asks_for_gpu("train_lesion_fold") else []

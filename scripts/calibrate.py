@@ -12,8 +12,8 @@ def main(job):
         from clickpet.predict.calibrate import calibrate, calibration_table
 
         folders = [Path(path).parent for path in job.input.plans]
-        device = choose_device(job.resources.get("gpu"))
-        measured = {folder.name: calibrate(folder, device=device) for folder in folders}
+        device = choose_device(job.resources.get("gpu"), apple=True)
+        measured = {folder.name: calibrate(folder, job.params.folds[folder.name], device=device) for folder in folders}
         write_json(job.output.calibration, measured)
         write_text(job.output.table, calibration_table(measured))
         print(calibration_table(measured))

@@ -34,7 +34,7 @@ def main(job):
                 f"{job.params.models_folder}/{tracer}",
                 member_folds(job.params.slug, job.params.split, job.params.folds[tracer], case_folds),
                 **job.params.predict,
-                device=choose_device(job.resources.get("gpu")),
+                device=choose_device(job.resources.get("gpu"), apple=True),
                 calibration=read_json(calibration)[tracer] if calibration else None,
                 disagreement="everywhere" if job.output.get("map") else "lesions",
             )

@@ -20,8 +20,9 @@ import torch
 
 from clickpet.errors import InputError
 from clickpet.images import read_image, write_image
-from clickpet.nnunet.model_folder import ModelFolder, build_network, read_model_folder
+from clickpet.nnunet.model_folder import ModelFolder
 from clickpet.nnunet.nonzero_box import Box, nonzero_box
+from clickpet.predict.accelerator import device_name
 from clickpet.predict.body import body_box
 from clickpet.predict.ensemble import LesionEnsemble
 from clickpet.predict.mirroring import MIRROR_AXES, mirrorings
@@ -36,38 +37,46 @@ PATIENCE_S = 60.0
 MARGIN = 1.05
 
 
-def calibrate(model_folder: str | Path, *, device: str, sizes: Sequence[Sequence[int]] = SIZES) -> dict:
-    """Time this machine with the network that the plans of `model_folder` describe (its weights do not matter).
+def calibrate(
+    model_folder: str | Path, folds: Sequence[int | str], *, device: str, sizes: Sequence[Sequence[int]] = SIZES
+) -> dict:
+    """Time this machine with the ensemble of `folds` in `model_folder`, loaded as a prediction loads it.
 
-    Returns {"device", "threads", "patch", "network", "fixed_s", "per_voxel_s", "pass_s": {"0".."3"}, "rows"}:
-    seconds of a case independent of its size, per voxel of the PET grid (reading, preparing, resampling back,
-    writing) and per forward pass of one network on one tile with 0..3 mirrored axes; all 5 % up.
+    Returns {"device", "threads", "patch", "network", "members", "fixed_s", "per_voxel_s", "pass_s": {"0".."3"},
+    "rows"}: seconds of a case independent of its size (libraries, start of the device, reading of all weights, what
+    the first tiles take longer), per voxel of the PET grid (reading, preparing, resampling back, writing) and per
+    forward pass of one network on one tile with 0..3 mirrored axes; all 5 % up.  device : the card's name, or "cpu".
     rows : the measurements, one dict each (what, voxels, axes, tiles, passes, seconds).
     """
-    model = read_model_folder(model_folder)
-    rows = [{"what": "start", "voxels": 0, "axes": 0, "tiles": 0, "passes": 0, "seconds": _import_s()}]
+    ensemble = LesionEnsemble.load(model_folder, folds, device=device)
+    model = ensemble.model
+    start_s = _start_s(model_folder, folds, device)
+    rows = [{"what": "start", "voxels": 0, "axes": 0, "tiles": 0, "passes": 0, "seconds": start_s}]
     rows += [_time_preparation(model, size) for size in sizes]
-    rows += _time_passes(model, device)
+    rows += _time_passes(ensemble)
     around = [row for row in rows if row["what"] == "around"]
     slope, offset = np.polyfit([row["voxels"] for row in around], [row["seconds"] for row in around], 1)
     per_pass = {str(row["axes"]): row["seconds"] / row["passes"] * MARGIN for row in rows if row["what"] == "window"}
+    fixed_s = sum(row["seconds"] for row in rows if row["what"] in ("start", "first tiles"))
     return {
-        "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
+        "device": device_name(device),
         "threads": torch.get_num_threads(),
         "patch": list(model.patch_size),
         "network": model.configuration.network_arch_class_name,
-        "fixed_s": (rows[0]["seconds"] + max(0.0, float(offset))) * MARGIN,
+        "members": len(ensemble.networks),
+        "fixed_s": (fixed_s + max(0.0, float(offset))) * MARGIN,
         "per_voxel_s": max(0.0, float(slope)) * MARGIN,
         "pass_s": per_pass,
         "rows": rows,
     }
 
 
-def _import_s() -> float:
-    """Seconds that a Python takes to import what a prediction needs."""
+def _start_s(model_folder: str | Path, folds: Sequence[int | str], device: str) -> float:
+    """Seconds that a new Python takes until the networks are on `device`: imports, start of the device, weights."""
     start = time.perf_counter()
-    code = "import clickpet.predict.ensemble, nnunetv2.utilities.plans_handling.plans_handler"
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=Path(__file__).parents[2])
+    loading = f"LesionEnsemble.load({str(Path(model_folder).resolve())!r}, {list(folds)!r}, device={device!r})"
+    code = f"from clickpet.predict.ensemble import LesionEnsemble; {loading}"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
     return time.perf_counter() - start
 
 
@@ -92,16 +101,19 @@ def _time_preparation(model: ModelFolder, size: Sequence[int]) -> dict:
     return {"what": "around", "voxels": int(np.prod(size)), "axes": 0, "tiles": 0, "passes": 0, "seconds": seconds}
 
 
-def _time_passes(model: ModelFolder, device: str) -> list[dict]:
-    """Time tiles at each number of mirrored axes, with the batches that a prediction makes of them."""
-    network = build_network(model).eval().to(device)
-    ensemble = LesionEnsemble(model, [0], [network], device=device)
-    rows = []
+def _time_passes(ensemble: LesionEnsemble) -> list[dict]:
+    """Time tiles at each number of mirrored axes, with the batches that a prediction makes of them.
+
+    Before these rows stands what the very first tiles of a process take longer: they find the fastest way to compute
+    a batch of their shape (cudnn.benchmark).
+    """
+    model, rows, first_tiles = ensemble.model, [], None
     for axes in reversed(MIRROR_AXES):
         count = len(mirrorings(axes))
         batch = ensemble.batch_for(axes)
         n_tiles = max(1, batch // count)
-        row = {"what": "window", "voxels": 0, "axes": len(axes), "tiles": n_tiles, "passes": n_tiles * count}
+        n_passes = n_tiles * count * len(ensemble.networks)
+        row = {"what": "window", "voxels": 0, "axes": len(axes), "tiles": n_tiles, "passes": n_passes}
         if rows and rows[-1]["seconds"] / rows[-1]["passes"] * row["passes"] > PATIENCE_S:
             rows.append({**row, "seconds": rows[-1]["seconds"] / rows[-1]["passes"] * row["passes"]})
             continue
@@ -112,14 +124,14 @@ def _time_passes(model: ModelFolder, device: str) -> list[dict]:
         taken = []
         for repeat in range(3):
             start = time.perf_counter()
-            sliding_window_inference(
-                [network], partial(_part, image), tiles, mirror_axes=axes, batch=batch, device=device
-            )
+            how = {"mirror_axes": axes, "batch": batch, "device": ensemble.device}
+            sliding_window_inference(ensemble.networks, partial(_part, image), tiles, **how)
             taken.append(time.perf_counter() - start)
             if repeat == 0 and taken[0] > PATIENCE_S / 6:
                 break
         rows.append({**row, "seconds": sorted(taken)[len(taken) // 2]})
-    return rows
+        first_tiles = first_tiles or {**row, "what": "first tiles", "seconds": taken[0] - rows[-1]["seconds"]}
+    return [{**first_tiles, "seconds": max(0.0, first_tiles["seconds"])}, *rows]
 
 
 def _part(image: np.ndarray, box: Box) -> np.ndarray:
@@ -139,16 +151,16 @@ def calibration_table(calibrations: dict[str, dict]) -> str:
 
 
 def check_calibration(calibration: dict | None, model: ModelFolder, device: str) -> dict:
-    """`calibration` if it was measured for this model's network on this kind of device, else InputError."""
+    """`calibration` if it was measured for this model's patch on this device (a GPU of this name), else InputError."""
     if calibration is None:
         raise InputError(
             "predict.mirroring is 'budget' but nothing was measured", mend="run the target 'calibrate' first"
         )
-    kind = "cpu" if calibration["device"] == "cpu" else "cuda"
-    if calibration["patch"] != list(model.patch_size) or kind != device.split(":")[0]:
+    here = device_name(device)
+    if calibration["patch"] != list(model.patch_size) or calibration["device"] != here:
         raise InputError(
             f"was measured for patch {calibration['patch']} on {calibration['device']}, "
-            f"the model has {list(model.patch_size)} on {device}",
+            f"the model has {list(model.patch_size)} on {here}",
             where="calibration",
             mend="run the target 'calibrate' on this machine with this model",
         )

@@ -13,6 +13,7 @@ from clickpet.errors import InputError
 from clickpet.geometry import Turn, orientation
 from clickpet.nnunet.model_folder import ModelFolder, load_checkpoint, load_network, mirroring_axes, read_model_folder
 from clickpet.nnunet.nonzero_box import Box, nonzero_box
+from clickpet.predict.accelerator import free_bytes
 from clickpet.predict.body import body_box
 from clickpet.predict.finite_logits import NonFiniteLogitsError
 from clickpet.predict.mirroring import Workload, mirrorings
@@ -28,20 +29,22 @@ NNUNET_OPTIONS = {
     "fold_average": "logits",
     "nnunet_arithmetic": True,
 }
-#: Activations of one forward pass may take about this much memory; it decides how many mirrored tiles go at once.
-BATCH_BYTES = 4 * 2**30
+#: A forward pass holds this many feature maps of full resolution at its worst moment (measured, patch 192).
+FEATURE_MAPS = 5.6
+#: Activations of a forward pass on a CPU may take about this much memory, and on a GPU this share of what is free;
+#: it decides how many mirrored tiles go at once.
+CPU_BATCH_BYTES = FEATURE_MAPS * 2**30
+GPU_SHARE = 0.6
 MAX_BATCH = 8
-#: A forward pass holds about this many feature maps of full resolution at its worst moment.
-COPIES = 4
 
 
 @dataclass(frozen=True)
 class Prediction:
     """mask : uint8 (x, y, z), 1 lesion, on the PET grid, whose affine is `affine`.
 
-    details : "mirror_axes", "members", "tiles", "forward_passes", "voxels", "network_grid", "disagreement"
-    (mean over the lesion, see `SlidingWindowOutput.mean_spread`; 0 without lesion, None for one fold), "seconds" of
-    each part, "orientation" (of the study's own axes).
+    details : "mirror_axes", "members", "tiles", "forward_passes", "batch" (tiles in a forward pass), "voxels",
+    "network_grid", "disagreement" (mean over the lesion, see `SlidingWindowOutput.mean_spread`; 0 without lesion, None
+    for one fold), "seconds" of each part, "orientation" (of the study's own axes).
     disagreement : float32 (x, y, z), standard deviation of the lesion probability over the folds, in the mask or
     everywhere as asked for, else 0; None if not asked for or for one fold.
     """
@@ -121,7 +124,7 @@ class LesionEnsemble:
         mirror, or a function that gives them for a Workload; axes that training did not mirror are left out.
         body_box : tiles over the body's box only (True).  fold_average : "softmax" or "logits" ("softmax").
         disagreement : the map that is made too: of "lesions" or "everywhere" ("none").
-        batch : tiles in one forward pass (as many as memory allows).
+        batch : tiles in one forward pass (as many as memory allows when the case begins).
         nnunet_arithmetic : prepare and round as nnU-Net does, see `clickpet.predict.nnunet_sliding_window`: then logits
         are averaged and there is no disagreement (False).  `**NNUNET_OPTIONS` is all of that and nnU-Net's tiles.
 
@@ -182,7 +185,8 @@ class LesionEnsemble:
             clicks_box = nonzero_box([heatmap])
             content = union(scan_box, clicks_box) if heatmap[clicks_box].any() else scan_box
             if case is None or case.grid.content != content:
-                case, seen = self._prepare(ct, suv, heatmap, affine, content, options), None
+                batch = case.batch if case else options.batch
+                case, seen = self._prepare(ct, suv, heatmap, affine, content, replace(options, batch=batch)), None
             elif not (seen[0] == clicks_box and np.array_equal(seen[1], heatmap[clicks_box])):
                 case.image.replace(2, heatmap)
                 seen = None
@@ -200,19 +204,17 @@ class LesionEnsemble:
         if callable(axes):
             axes = axes(Workload(suv.size, len(tiles), len(self.folds)))
         axes = tuple(axis for axis in sorted(axes) if axis in self.allowed_axes)
-        return _PreparedCase(grid, tiles, axes, NetworkInput(grid, [ct, suv, heatmap], tiles.box))
+        image = NetworkInput(grid, [ct, suv, heatmap], tiles.box)
+        return _PreparedCase(grid, tiles, axes, image, options.batch or self.batch_for(axes))
 
     def _run(self, case: _PreparedCase, affine, options: InferenceOptions, clock: _Clock) -> Prediction:
-        how = {
-            "mirror_axes": case.axes,
-            "batch": options.batch or self.batch_for(case.axes),
-            "device": self.device,
-        }
+        how = {"mirror_axes": case.axes, "batch": case.batch, "device": self.device}
         if options.nnunet_arithmetic:
             window = nnunet_sliding_window(self.networks, case.image.read, case.tiles, **how)
         else:
             how.update(average=options.fold_average, with_spread=options.disagreement != "none")
             window = sliding_window_inference(self.networks, case.image.read, case.tiles, **how)
+        case.batch = window.batch
         clock.lap("window")
         mask = case.grid.mask(window.lesion, window.box)
         details = {
@@ -220,6 +222,7 @@ class LesionEnsemble:
             "members": self.folds,
             "tiles": len(case.tiles),
             "forward_passes": len(case.tiles) * len(mirrorings(case.axes)) * len(self.folds),
+            "batch": case.batch,
             "voxels": int(mask.size),
             "network_grid": list(case.grid.shape),
             "disagreement": window.mean_spread if len(self.folds) > 1 and not options.nnunet_arithmetic else None,
@@ -232,24 +235,28 @@ class LesionEnsemble:
         return Prediction(mask, affine, details, spread)
 
     def batch_for(self, axes: Sequence[int]) -> int:
-        """Tiles per forward pass: as many as take about BATCH_BYTES, at most eight; a power of two below that."""
+        """Tiles per forward pass: as many as fit the memory that is free, at most eight; a power of two below that."""
         features = self.model.configuration.network_arch_init_kwargs.get("features_per_stage", [32])[0]
-        tile_bytes = float(np.prod(self.model.patch_size)) * features * COPIES * 4
-        budget = BATCH_BYTES
-        if self.device.type == "cuda":  # half precision, and what the card has left
-            tile_bytes, budget = tile_bytes / 2, 0.6 * torch.cuda.mem_get_info(self.device)[0]
+        value_bytes = 2 if self.device.type == "cuda" else 4
+        tile_bytes = float(np.prod(self.model.patch_size)) * features * FEATURE_MAPS * value_bytes
+        free = free_bytes(self.device)
+        budget = CPU_BATCH_BYTES if free is None else GPU_SHARE * free
         fitting = int(max(1, min(MAX_BATCH, budget // tile_bytes)))
         return 1 << (fitting.bit_length() - 1) if fitting < len(mirrorings(axes)) else fitting
 
 
-@dataclass(frozen=True)
+@dataclass
 class _PreparedCase:
-    """A case on the network's grid; channel 2 of the image, the heatmap, is replaced between predictions."""
+    """A case on the network's grid; channel 2 of the image, the heatmap, is replaced between predictions.
+
+    batch : tiles in one forward pass; it is lowered where the memory does not suffice.
+    """
 
     grid: NetworkGrid
     tiles: Tiling
     axes: tuple[int, ...]
     image: NetworkInput
+    batch: int
 
 
 class _Clock:

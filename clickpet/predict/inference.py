@@ -99,10 +99,14 @@ def predict_scan(
     Besides those of `Prediction`, details hold "mirroring", "expected_axes" (what the rule gives; "mirror_axes" leaves
     out those that training did not mirror), "expected_s" (None without a calibration), "time_limit_s", "fits" (in
     budget mode: whether "expected_s" is within the limit; a case that does not fit is run without mirroring), "device",
-    "peak_memory_mb", and in "seconds" also "load" (models and inputs) and "total".
+    "peak_memory_mb", "peak_gpu_memory_mb" (of tensors, weights included; None without an NVIDIA GPU), and in
+    "seconds" also "load" (models and inputs) and "total".
     """
+    from clickpet.predict.accelerator import forget_peak_memory, peak_gpu_memory_mb
+
     start = time.perf_counter()
-    device = device or choose_device()
+    device = device or choose_device(apple=True)
+    forget_peak_memory(device)
     with ThreadPoolExecutor(1) as pool:
         loading = pool.submit(_load, model_folder, members, device)
         scan, heatmaps = read_inputs()
@@ -121,6 +125,7 @@ def predict_scan(
             fits=expected <= time_limit_s if mirroring == "budget" else None,
             device=device,
             peak_memory_mb=peak_memory_mb(),
+            peak_gpu_memory_mb=peak_gpu_memory_mb(device),
         )
         done["seconds"].update(load=load_s, total=time.perf_counter() - start)
         print(cost_text(done))

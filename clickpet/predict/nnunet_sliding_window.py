@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from clickpet.nnunet.nonzero_box import Box
+from clickpet.predict.accelerator import mixed_precision
 from clickpet.predict.finite_logits import require_finite
 from clickpet.predict.mirroring import mirrorings
 from clickpet.predict.sliding_window import SlidingWindowOutput, Tiling, importance_profiles, overlap, tile_of
@@ -52,7 +53,7 @@ def nnunet_sliding_window(
         logits /= weights
         total = logits if total is None else total.add_(logits)
     total /= len(networks)
-    return SlidingWindowOutput(total.cpu().numpy(), None, 0.0, tiles.box)
+    return SlidingWindowOutput(total.cpu().numpy(), None, 0.0, tiles.box, batch)
 
 
 def _mirrored(network, tile: torch.Tensor, mirror_axes: Sequence[int], batch: int) -> torch.Tensor:
@@ -61,7 +62,7 @@ def _mirrored(network, tile: torch.Tensor, mirror_axes: Sequence[int], batch: in
     total = None
     for first in range(0, len(flips), batch):
         part = flips[first : first + batch]
-        with torch.autocast(tile.device.type, enabled=tile.device.type == "cuda"):
+        with mixed_precision(tile.device):
             given = network(torch.stack([tile.flip(axes) for axes in part]))
         for axes, logits in zip(part, given, strict=True):
             total = logits.clone() if total is None else total.add_(logits.flip(axes))

@@ -14,7 +14,9 @@ import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter1d
 
+from clickpet.errors import InputError
 from clickpet.nnunet.nonzero_box import Box
+from clickpet.predict.accelerator import is_out_of_memory, mixed_precision, release_cache
 from clickpet.predict.finite_logits import require_finite
 from clickpet.predict.mirroring import mirrorings
 
@@ -107,12 +109,14 @@ class SlidingWindowOutput:
     difference p(lesion) - p(background), or of the logit difference.
     spread : float32, standard deviation of p(lesion) over the folds, or None.
     mean_spread : mean of the spread where the tiles see lesion, by their weight in the result; 0 without lesion.
+    batch : tiles in one forward pass that the memory sufficed for.
     """
 
     lesion: np.ndarray
     spread: np.ndarray | None
     mean_spread: float
     box: Box
+    batch: int
 
 
 @torch.inference_mode()
@@ -136,7 +140,8 @@ def sliding_window_inference(
     A tile is read and flipped once for all folds; logits of a fold are averaged over its mirrorings first.
     Memory: one float32 volume of `tiles.box` (two `with_spread`); per tile of a group its input and a float32
     tile per fold; and what a forward pass of `batch` takes. Same result bit for bit at the same number of
-    threads on a CPU.
+    threads on a CPU. Where memory does not suffice the batch is halved, for the rest of the tiles too; InputError
+    if it does not suffice for one tile.
     """
     device = torch.device(device)
     flips = mirrorings(mirror_axes)
@@ -146,12 +151,14 @@ def sliding_window_inference(
     total, spread_total = (torch.zeros(extent, device=device) if one else None for one in wanted)
     sums = [0.0, 0.0]
     starts = list(tiles)
-    group = max(1, batch // len(flips))
-    for first in range(0, len(starts), group):
-        here = starts[first : first + group]
-        differences = _differences(
-            networks, [torch.from_numpy(tile_of(read, start, tiles)).to(device) for start in here], flips, batch
-        )
+    while starts:
+        here = starts[: max(1, batch // len(flips))]
+        given = [torch.from_numpy(tile_of(read, start, tiles)) for start in here]
+        differences = _differences_if_they_fit(networks, given, flips, batch, device)
+        if differences is None:
+            batch = _half(batch, tiles.tile, device)
+            continue
+        del starts[: len(here)], given
         for index, start in enumerate(here):
             value, probabilities = _combined(differences[:, index], average)
             inner, outer = overlap(start, tiles)
@@ -164,13 +171,41 @@ def sliding_window_inference(
                     spread_total[outer].addcmul_(_spread(probabilities), weight)
                 lesion = value[inner] > 0
                 weight = weight[lesion]  # from here on the lesion alone, which is little of a tile
-                sums[0] += float(weight.sum(dtype=torch.float64))
-                sums[1] += float(weight.mul_(_spread(probabilities, lesion)).sum(dtype=torch.float64))
+                sums[0] += _sum(weight)
+                sums[1] += _sum(weight.mul_(_spread(probabilities, lesion)))
                 del lesion
             del value, probabilities, weight
         del differences
     spread_map = None if spread_total is None else spread_total.cpu().numpy()
-    return SlidingWindowOutput(total.cpu().numpy(), spread_map, sums[1] / sums[0] if sums[0] else 0.0, tiles.box)
+    mean_spread = sums[1] / sums[0] if sums[0] else 0.0
+    return SlidingWindowOutput(total.cpu().numpy(), spread_map, mean_spread, tiles.box, batch)
+
+
+def _differences_if_they_fit(networks, given, flips, batch: int, device: torch.device) -> torch.Tensor | None:
+    """`_differences` of tiles that go to `device`; None, and nothing is kept, where its memory does not suffice."""
+    try:
+        return _differences(networks, [tile.to(device) for tile in given], flips, batch)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+    return None
+
+
+def _half(batch: int, tile: Sequence[int], device: torch.device) -> int:
+    """Half of a batch that did not fit, once the memory that torch has cached is free; InputError for half of 1."""
+    if batch == 1:
+        raise InputError(
+            f"the memory of {device.type} does not suffice for one tile of {' x '.join(map(str, tile))} voxels",
+            mend="free it of other programs, or take a card with more memory",
+        )
+    release_cache(device)
+    print(f"{batch} tiles at once do not fit the memory of {device.type}: going on with {batch // 2}")
+    return batch // 2
+
+
+def _sum(values: torch.Tensor) -> float:
+    """Sum in float64, which not every device has."""
+    return float(values.cpu().sum(dtype=torch.float64))
 
 
 def _shares(tiles: Tiling) -> list[dict[int, np.ndarray]]:
@@ -198,7 +233,7 @@ def _differences(networks, given: list[torch.Tensor], flips, batch: int) -> torc
         else:
             images = torch.stack([given[index].flip(axes) if axes else given[index] for index, axes in part])
         for fold, network in enumerate(networks):
-            with torch.autocast(images.device.type, enabled=images.device.type == "cuda"):
+            with mixed_precision(images.device):
                 logits = network(images)
             differences = logits[:, 1].float().sub_(logits[:, 0])
             for (index, axes), difference in zip(part, differences, strict=True):

@@ -136,7 +136,8 @@ def _tracer(tracer: Mapping) -> str:
 def _training(train: Mapping, folds: Sequence) -> str:
     iterations = train["iterations_per_epoch"]
     patch = " x ".join(str(length) for length in train["patch_size"])
-    start = "from a pretrained CT/PET checkpoint" if train["pretrained"] else "from random weights"
+    seen = "(if it saw autoPET data, cross-validated scores are not out-of-fold)"
+    start = f"from a pretrained CT/PET checkpoint {seen}" if train["pretrained"] else "from random weights"
     clicks = "all clicks" if train["training_clicks"] == "all" else "a random number of clicks"
     each = " and ".join(f"{count} ({name.upper()})" for name, count in iterations.items())
     return (

@@ -27,6 +27,8 @@ STEPS = READ_AHEAD["training"] + 6
 STUDY_PER_PATCH = 1.5
 #: Patch and network of the check on a CPU, which only shows that all parts work.
 SMALL = {"patch_size": [32, 32, 32], "topology": Topology([4, 8, 16], [1, 1, 1], 3)}
+#: How the libraries below torch say that they got no memory.
+NO_MEMORY = ("out of memory", "ALLOC_FAILED")
 GIB = 2**30
 
 
@@ -75,7 +77,9 @@ def check_training(
             options = options or TrainingOptions()
             job = _job(Path(folder), plans, options, study, device, workers, augment_on_device)
             record |= {"fits": True, **_measure(job, steps)}
-    except torch.OutOfMemoryError as error:
+    except RuntimeError as error:
+        if not isinstance(error, torch.OutOfMemoryError) and not any(word in str(error) for word in NO_MEMORY):
+            raise
         record |= {"fits": False, "reason": " ".join(str(error).split())[:300]}
     gc.collect()
     if device == "cuda":

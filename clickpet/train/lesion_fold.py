@@ -10,11 +10,12 @@ from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from clickpet.devices import try_gpu
+from clickpet.devices import describe_gpu, try_gpu
 from clickpet.errors import InputError
 from clickpet.files import replacing, write_text
 from clickpet.nnunet.plans import CONFIGURATION
 from clickpet.train.checkpoints import FINAL, LATEST, PREVIOUS, read_newest
+from clickpet.train.child_processes import end_with
 from clickpet.train.key import CURRENT, data_digests, training_key
 from clickpet.train.ownership import OwnershipToken
 
@@ -23,6 +24,8 @@ NOT_OUT_OF_FOLD = (
     "if the pretrained weights saw autoPET data, cross-validated scores of this model are not out-of-fold: "
     "the patients held out here may have been seen there"
 )
+#: What nnU-Net's predictor and ours read of a checkpoint.
+PUBLISHED = ("network_weights", "init_args", "trainer_name", "inference_allowed_mirroring_axes")
 #: Curves of a training, by their names in nnU-Net's log.
 CURVES = {
     "train_loss": "train_losses",
@@ -200,15 +203,16 @@ def _train_together(training: TrainingJob, processes: int) -> None:
     for place in {path.parent for path in Path(training.folder).rglob("checkpoint_*.pth")}:
         read_newest(place, LATEST, PREVIOUS)  # sets broken ones aside, before several processes look at them
     with tempfile.TemporaryDirectory() as folder:
-        torch.multiprocessing.spawn(_train_as, (training, processes, f"{folder}/meet"), nprocs=processes)
+        torch.multiprocessing.spawn(_train_as, (training, processes, f"{folder}/meet", os.getpid()), nprocs=processes)
 
 
-def _train_as(rank: int, training: TrainingJob, processes: int, meeting_point: str) -> None:
+def _train_as(rank: int, training: TrainingJob, processes: int, meeting_point: str, parent: int) -> None:
     """One of several processes; returns without a final checkpoint when the time is used up."""
     from torch import distributed
 
     from clickpet.train.resumable import TimeBudgetReachedError
 
+    end_with(parent)
     backend = _prepare_rank(rank, training.device)
     distributed.init_process_group(backend, init_method=f"file://{meeting_point}", rank=rank, world_size=processes)
     try:
@@ -229,14 +233,18 @@ def _prepare_rank(rank: int, device: str) -> str:
         nnunet.DDP = lambda network, device_ids: nn.parallel.DistributedDataParallel(network)
         return "gloo"
     torch.cuda.set_device(rank)
+    print(describe_gpu(rank), flush=True)
     try_gpu(torch.device("cuda", rank))
     return "nccl"
 
 
-def publish(checkpoint: Path, target: str | Path) -> None:
-    """Put the final checkpoint where users find it: a hard link where the file system can, else a copy."""
-    with replacing(target) as temporary:
-        try:
-            os.link(checkpoint, temporary)
-        except OSError:
-            shutil.copyfile(checkpoint, temporary)
+def publish(checkpoint: str | Path, target: str | Path) -> None:
+    """Write what prediction and export need of a final checkpoint (PUBLISHED) to `target`.
+
+    Without the optimiser's state it is half as large. Equal trainings give equal bytes.
+    """
+    import torch
+
+    full = torch.load(checkpoint, map_location="cpu", weights_only=False, mmap=True)
+    with replacing(target) as temporary, open(temporary, "wb") as file:
+        torch.save({name: full[name] for name in PUBLISHED}, file)

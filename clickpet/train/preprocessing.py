@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from clickpet.geometry import Turn, spacing_mm
 from clickpet.nnunet.plans import CONFIGURATION
+from clickpet.nnunet.resampling import resize_image, resize_labels
 from clickpet.nnunet.stored_case import write_properties
+
+#: nnU-Net's resampling of images and of segmentations that `clickpet.nnunet.resampling` does, too.
+_KNOWN = {
+    "resampling_fn_data": {"is_seg": False, "order": 3, "force_separate_z": None},
+    "resampling_fn_seg": {"is_seg": True, "order": 1, "force_separate_z": None},
+}
 
 
 def preprocess_case(
@@ -24,7 +31,7 @@ def preprocess_case(
     plans: dict,
     dataset: dict,
 ) -> tuple[np.ndarray, np.ndarray, dict]:
-    """nnU-Net's own preprocessing of one case.
+    """nnU-Net's preprocessing of one case, resampled by `clickpet.nnunet.resampling`.
 
     ct (HU), suv (g/ml), heatmaps, truth (0, 1), organs (0, 2, 3, ...; None for a model without organ head) :
     (x, y, z) on one grid. Several heatmaps are stored as further channels (training with random clicks). The network
@@ -46,7 +53,7 @@ def preprocess_case(
         segmentation,
         {"spacing": list(spacing_mm(turn.affine(ct.shape, affine)))[::-1]},
         manager,
-        manager.get_configuration(CONFIGURATION),
+        _with_own_resampling(manager.get_configuration(CONFIGURATION)),
         dataset,
     )
     data = np.ascontiguousarray(data, dtype=np.float32)
@@ -55,6 +62,42 @@ def preprocess_case(
     digest.update(segmentation)
     properties["digest"] = digest.hexdigest()
     return data, segmentation, properties
+
+
+def _with_own_resampling(configuration):
+    """The planned configuration with our resampling in place of nnU-Net's where both do the same.
+
+    The same labels, images within 1e-5 of their range; at equal spacing neither changes anything.
+    """
+    planned = configuration.configuration
+    for name, known in _KNOWN.items():
+        options = planned[f"{name}_kwargs"]
+        if planned[name] != "resample_data_or_seg_to_shape" or any(options[key] != known[key] for key in known):
+            return configuration
+
+    class OwnResampling(type(configuration)):
+        resampling_fn_data = staticmethod(_resampled_by(resize_image, configuration.resampling_fn_data))
+        resampling_fn_seg = staticmethod(_resampled_by(resize_labels, configuration.resampling_fn_seg))
+
+    return OwnResampling(planned)
+
+
+def _resampled_by(resize: Callable, stock: Callable) -> Callable:
+    """A function like nnU-Net's `stock`, channel by channel; where an axis is far coarser, nnU-Net's own."""
+
+    def resample(data: np.ndarray, shape, spacing, new_spacing) -> np.ndarray:
+        from nnunetv2.preprocessing.resampling.default_resampling import determine_do_sep_z_and_axis
+
+        if data.shape[1:] == tuple(shape):
+            return data
+        if determine_do_sep_z_and_axis(None, spacing, new_spacing)[0]:
+            return stock(data, shape, spacing, new_spacing)
+        resampled = np.empty((len(data), *shape), dtype=data.dtype)
+        for index, channel in enumerate(data):
+            resampled[index] = resize(channel, shape)
+        return resampled
+
+    return resample
 
 
 def _with_channels(plans: dict, n_heatmaps: int) -> dict:

@@ -4,7 +4,8 @@ Batches of two patches of 192 x 192 x 192 voxels (CT, PET, clicks; lesions and 1
 326 x 400 x 400 voxels, augmented as in the paper's training. The reference is nnU-Net's own way with our transforms in
 it: workers read a patch large enough for any rotation and augment it. Ours: workers read what the drawn move needs, and
 the training's device augments. Seconds are CPU seconds of one core, counted in this process, a batch; what the device
-does is in a row of its own (here it is this CPU, a GPU does it in passing).
+does is in a row of its own (here it is this CPU; no GPU was there to measure). Handing a batch from a worker to the
+training, a copy of it, is on neither side.
 """
 
 from __future__ import annotations

@@ -413,3 +413,10 @@ def test_with_another_snakemake_the_workflow_warns_and_runs_as_it_is(workflow):
     made_up.unlink()
     assert "warning: snakemake 9.28.0 runs without the repairs" in said
     assert "Nothing to be done" in said
+
+
+def test_where_trainings_ask_for_a_gpu_it_is_checked_first(workflow):
+    said = workflow.snakemake("-n", "--set-resources", "train_lesion_fold:gpu=1")
+    planned = re.findall(r"^(?:local)?rule (\w+):$", said, flags=re.MULTILINE)
+    assert [rule for rule in planned if rule not in ("all", "prepare", "train")] == ["check_gpu"]
+    assert "Nothing to be done" in workflow.snakemake("-n", "--set-resources", "train_lesion_fold:gpu=0")

@@ -53,10 +53,11 @@ def test_a_gpu_is_taken_and_told_of(machine, capsys):
         assert "built for CUDA 12.8, 30.0 of 40.0 GiB free" in said
 
 
-def test_every_gpu_that_is_asked_for_is_told_of(machine, capsys):
-    machine(gpus=4)
+def test_several_gpus_are_left_to_the_processes_that_get_one_each(machine, capsys):
+    machine(gpus=4, compute_error="touched")
     assert choose_device(2) == "cuda"
-    assert [line.split(",")[0] for line in capsys.readouterr().out.splitlines()] == ["GPU 0: Card 0", "GPU 1: Card 1"]
+    assert capsys.readouterr().out.startswith("2 GPUs, driver 550.54, torch ")
+    assert devices.describe_gpu(3).startswith("GPU 3: Card 3, driver 550.54")
 
 
 @pytest.mark.parametrize(("gpus", "asked"), [(0, None), (0, 0), (2, 0)])
@@ -112,3 +113,28 @@ def test_the_driver_is_read_from_the_kernel_where_no_tool_is(monkeypatch, tmp_pa
     text = "NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.104.05  Sat Aug 19 01:15:15 UTC 2023\nGCC version: 12"
     (tmp_path / "version").write_text(text)
     assert devices.driver_version() == "driver 535.104.05"
+
+
+@pytest.mark.parametrize(
+    ("gpus", "available", "asked", "allowed", "device"),
+    [
+        (0, True, None, True, "mps"),
+        (0, True, 1, True, "mps"),
+        (0, True, 0, True, "cpu"),
+        (0, True, None, False, "cpu"),
+        (0, False, None, True, "cpu"),
+        (1, True, None, True, "cuda"),
+    ],
+)
+def test_apples_gpu_is_for_those_who_allow_for_it(machine, monkeypatch, gpus, available, asked, allowed, device):
+    machine(gpus=gpus)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: available)
+    assert choose_device(asked, apple=allowed) == device
+
+
+def test_a_gpu_that_is_asked_for_is_not_apples_where_it_cannot_be_used(machine, monkeypatch):
+    machine(gpus=0, driver=None)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    for asked, allowed in ((1, False), (2, True)):
+        with pytest.raises(InputError, match="a GPU is asked for and cannot be used"):
+            choose_device(asked, apple=allowed)

@@ -1,7 +1,7 @@
 """Weights and heights of patients: what is read, told and refused."""
 
 import pytest
-from test_suv import formula, header
+from suv_headers import formula, header
 
 from clickpet.dicom.suv import suv_factor
 from clickpet.errors import InputError

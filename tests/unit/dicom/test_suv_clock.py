@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_suv import HALF_LIFE_S, formula, header
+from suv_headers import HALF_LIFE_S, formula, header
 
 from clickpet.dicom.suv import suv_factor
 from clickpet.dicom.suv_clock import mean_moment_s

@@ -128,6 +128,7 @@ def test_details(ensemble, case):
     assert details["forward_passes"] == 8 * 4 * 3
     assert details["voxels"] == 22 * 24 * 18
     assert details["network_grid"] == [18, 24, 22]
+    assert details["batch"] == 8
     assert set(details["seconds"]) == {"prepare", "window", "resample_back"}
 
 
@@ -208,3 +209,107 @@ def test_batches_fit_the_memory(ensemble):
     finally:
         configuration["patch_size"] = small
         configuration["architecture"]["arch_kwargs"]["features_per_stage"] = [4, 8]
+
+
+GIB = 2**30
+#: Patch 192, 32 features, half precision: 2.36 GiB a tile.
+T4 = {"total": 15 * GIB, "weights": 2 * GIB}
+
+
+@pytest.fixture
+def card(monkeypatch):
+    """A stubbed card of 15 GiB; `card["cached"]` is what torch holds without using it."""
+    card = {**T4, "cached": 0}
+    monkeypatch.setattr(
+        torch.cuda, "mem_get_info", lambda device: (card["total"] - card["weights"] - card["cached"], card["total"])
+    )
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: card["weights"] + card["cached"])
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: card["weights"])
+    return card
+
+
+@pytest.fixture
+def large(tmp_path):
+    """An ensemble that would run on a card, patch 192."""
+    from clickpet.nnunet.model_folder import read_model_folder
+
+    folder = write_model(tmp_path / "fdg", folds=(), patch=(192, 192, 192), features=(32, 64))
+    return LesionEnsemble(read_model_folder(folder), [0], [None], device="cuda")
+
+
+def test_batches_fit_the_card(card, large):
+    assert large.batch_for((0, 1, 2)) == 2
+    card["total"] = 80 * GIB
+    assert large.batch_for((0, 1, 2)) == 8
+    card["total"] = 7 * GIB
+    assert large.batch_for((0, 1, 2)) == 1
+
+
+@pytest.mark.parametrize("cached", [0, 5 * GIB, 12 * GIB])
+def test_what_torch_has_cached_counts_as_free(card, large, cached):
+    card["cached"] = cached
+    assert large.batch_for((0, 1, 2)) == 2
+
+
+def test_the_batch_is_chosen_once_a_case(folder, case, monkeypatch):
+    chosen = []
+    monkeypatch.setattr(LesionEnsemble, "batch_for", lambda self, axes: chosen.append(axes) or 2)
+    ct, suv, heatmap = (array.copy() for array in case)
+    ct[:6] = suv[:6] = heatmap[:6] = 0
+    outside = heatmap.copy()
+    outside[2, 2, 2] = 1  # the content grows: all is prepared anew
+    ensemble = LesionEnsemble.load(folder, (0,))
+    steps = ensemble.predict_steps(ct, suv, [heatmap, 0 * heatmap, outside], affine(EQUAL_MM), mirror_axes=(2,))
+    assert [step.details["batch"] for step in steps] == [2, 2, 2]
+    assert chosen == [(2,)]
+
+
+class Cramped(torch.nn.Module):
+    """A network on a device whose memory holds `most` tiles."""
+
+    def __init__(self, network, most):
+        super().__init__()
+        self.network, self.most, self.sizes = network, most, []
+
+    def forward(self, images):
+        self.sizes.append(len(images))
+        if len(images) > self.most:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return self.network(images)
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 8])
+@pytest.mark.parametrize("mirror_axes", [(), (2,), (0, 1, 2)])
+def test_out_of_memory_halves_the_batch_and_changes_nothing_else(ensemble, case, capsys, most, mirror_axes):
+    ct, suv, heatmap = case
+    given = (ct, suv, [heatmap, -heatmap], affine(OTHER_MM))
+    cramped = [Cramped(network, most) for network in ensemble.networks]
+    cramped[0].most = 8  # the first network of the ensemble fits: its part must not count twice
+    steps = list(
+        LesionEnsemble(ensemble.model, (0, 1, 2), cramped).predict_steps(
+            *given, mirror_axes=mirror_axes, batch=8, disagreement="everywhere"
+        )
+    )
+    batch = {1: 1, 2: 2, 3: 2, 8: 8}[most]
+    assert [step.details["batch"] for step in steps] == [batch, batch]
+    assert sum(size > most for size in cramped[1].sizes) == {1: 3, 2: 2, 3: 2, 8: 0}[most]  # once a size in all
+    assert capsys.readouterr().out.count("going on with") == {1: 3, 2: 2, 3: 2, 8: 0}[most]
+    expected = ensemble.predict_steps(*given, mirror_axes=mirror_axes, batch=batch, disagreement="everywhere")
+    for step, right in zip(steps, expected, strict=True):
+        assert step.mask.tobytes() == right.mask.tobytes()
+        assert step.disagreement.tobytes() == right.disagreement.tobytes()
+        assert step.details["disagreement"] == right.details["disagreement"]
+
+
+def test_a_tile_that_does_not_fit_is_one_clear_line(ensemble, case):
+    cramped = LesionEnsemble(ensemble.model, (0,), [Cramped(ensemble.networks[0], 0)])
+    with pytest.raises(InputError, match=r"memory of cpu does not suffice for one tile of 16 x 16 x 16 voxels; free"):
+        cramped.predict(*case, affine(EQUAL_MM), batch=4)
+
+
+def test_other_errors_of_a_network_are_not_taken_for_too_little_memory(ensemble, case):
+    def broken(images):
+        raise RuntimeError("shapes do not fit")
+
+    with pytest.raises(RuntimeError, match="shapes do not fit"):
+        LesionEnsemble(ensemble.model, (0,), [broken]).predict(*case, affine(EQUAL_MM), batch=4)

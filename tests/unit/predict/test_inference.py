@@ -75,6 +75,7 @@ def test_predict_scan_is_the_ensembles_prediction(folder, files):
     assert details["mirroring"] == "voxels"
     assert details["expected_s"] is None
     assert details["peak_memory_mb"] > 50
+    assert details["peak_gpu_memory_mb"] is None
     assert details["seconds"]["total"] >= details["seconds"]["load"] > 0
     assert not np.array_equal(first.mask, second.mask)
 
@@ -174,3 +175,11 @@ def test_the_disagreement_in_the_mask_comes_back_in_its_places(folder, files, tm
     alone = next(predict_scan(inputs(files), folder, [0], **options, disagreement="lesions"))
     write_lesion_disagreement(tmp_path / "d.npy", alone)
     assert np.load(tmp_path / "d.npy").size == 0
+
+
+def test_peak_memory_of_the_card_is_that_of_the_case(folder, files, monkeypatch):
+    monkeypatch.setattr("clickpet.predict.accelerator.forget_peak_memory", lambda device: peaks.append(2048.0))
+    monkeypatch.setattr("clickpet.predict.accelerator.peak_gpu_memory_mb", lambda device: peaks[-1])
+    peaks = [9000.0]  # of the case before
+    prediction = next(predict_scan(inputs(files), folder, [0], device="cpu", voxel_limits=(1, 2, 3)))
+    assert prediction.details["peak_gpu_memory_mb"] == 2048.0

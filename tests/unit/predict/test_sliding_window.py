@@ -183,3 +183,36 @@ def test_inference_is_the_same_bit_for_bit():
 
 def test_tiling_counts_its_tiles():
     assert len(Tiling(((0, 4), (0,), (0, 3, 6)), (8, 6, 10), (12, 6, 16))) == 6
+
+
+class WithoutFloat64(torch.overrides.TorchFunctionMode):
+    """Every tensor is on a device that has no float64 and no autocast (as Apple's GPUs) until `.cpu()` is called."""
+
+    def __torch_function__(self, function, types, given=(), named=None):
+        named = named or {}
+        result = function(*given, **named)
+        if function is torch.Tensor.cpu:
+            result = result.clone()
+            result.on_cpu = True
+        elif isinstance(result, torch.Tensor) and result.dtype == torch.float64:
+            on_cpu = any(getattr(one, "on_cpu", False) for one in given)
+            assert on_cpu, "this device has no float64"
+        return result
+
+
+def test_a_device_needs_neither_float64_nor_autocast(monkeypatch):
+    image = torch.randn(3, 19, 15, 23, generator=torch.Generator().manual_seed(5))
+    tiles = tiling(image.shape[1:], TILE, 0.6)
+    right = sliding_window_inference(NETWORKS, reader(image), tiles, mirror_axes=(2,), batch=2, with_spread=True)
+
+    def no_autocast(*given, **named):
+        raise RuntimeError("unsupported autocast device_type")
+
+    monkeypatch.setattr(torch, "autocast", no_autocast)
+    with WithoutFloat64():
+        with pytest.raises(AssertionError, match="no float64"):
+            torch.zeros(3).sum(dtype=torch.float64)
+        window = sliding_window_inference(NETWORKS, reader(image), tiles, mirror_axes=(2,), batch=2, with_spread=True)
+    assert window.lesion.tobytes() == right.lesion.tobytes()
+    assert window.spread.tobytes() == right.spread.tobytes()
+    assert window.mean_spread == right.mean_spread > 0

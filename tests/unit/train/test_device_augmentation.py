@@ -7,7 +7,7 @@ from batchgeneratorsv2.transforms.noise.gaussian_blur import GaussianBlurTransfo
 from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from scipy import ndimage
-from test_moves import INITIAL, PATCH, spatial
+from spatial_transforms import INITIAL, PATCH, spatial
 
 from clickpet.train.augmentation import MisalignChannel, OrganAwareSpatialTransform, move_rigidly
 from clickpet.train.device_augmentation import BlurOnDevice, DeviceAugmentation, apply_move, shift_by_copying

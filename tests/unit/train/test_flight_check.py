@@ -48,9 +48,16 @@ def test_a_check_measures_the_trainings_own_steps(organ_classes, workers, on_dev
     assert "s a step (eager)" in summary(record)
 
 
-def test_what_does_not_fit_is_refused_in_one_line(monkeypatch):
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (torch.OutOfMemoryError, "CUDA out of memory. Tried to allocate 3.30 GiB.\nGPU 0 has 14.7 GiB"),
+        (RuntimeError, "cuDNN error: CUDNN_STATUS_ALLOC_FAILED, allocate 3.30 GiB\n"),
+    ],
+)
+def test_what_does_not_fit_is_refused_in_one_line(monkeypatch, error, words):
     def too_much(self, batch):
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 3.30 GiB.\nGPU 0 has 14.7 GiB")
+        raise error(words)
 
     monkeypatch.setattr(ClickPetTrainer, "train_step", too_much)
     record = check_training(**TINY, organ_classes=15, steps=1)

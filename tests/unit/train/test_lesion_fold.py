@@ -9,6 +9,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from clickpet.errors import InputError
 from clickpet.files import read_json
+from clickpet.nnunet.model_folder import load_checkpoint
 from clickpet.nnunet.plans import (
     Topology,
     dataset_json,
@@ -162,11 +163,22 @@ def test_training_with_random_clicks_runs(study, tmp_path):
     assert weights["encoder.stem.convs.0.conv.weight"].shape[1] == 3
 
 
-def test_publishing_links_or_copies(tmp_path):
-    source = tmp_path / "a.pth"
-    source.write_bytes(b"weights")
-    publish(source, tmp_path / "models" / "a.pth")
-    assert (tmp_path / "models" / "a.pth").read_bytes() == b"weights"
+def test_what_is_published_predicts_without_the_optimiser(study, undisturbed, tmp_path):
+    train(study, tmp_path / "work")
+    (final,) = (tmp_path / "work").rglob("checkpoint_final.pth")
+    before = final.read_bytes()
+    targets = [tmp_path / name / "fold_0" / "checkpoint_final.pth" for name in ("models", "again")]
+    for target in targets:
+        publish(final, target)
+    assert final.read_bytes() == before  # a training can go on from it
+    assert targets[0].read_bytes() == targets[1].read_bytes()
+    momentum_bytes = sum({one.data_ptr(): one.nbytes for one in undisturbed[0].values()}.values())
+    assert targets[0].stat().st_size < len(before) - 0.9 * momentum_bytes
+    full, published = (load_checkpoint(path) for path in (final, targets[0]))
+    assert set(full) - set(published) >= {"optimizer_state", "grad_scaler_state", "logging"}
+    assert same(published["network_weights"], undisturbed[0])
+    for name in ("init_args", "trainer_name", "inference_allowed_mirroring_axes"):
+        assert published[name] == full[name]
 
 
 def test_fold_cases():

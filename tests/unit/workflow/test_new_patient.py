@@ -1,6 +1,7 @@
 """A new patient through the workflow: what is refused beforehand, and the working folder, with the run replaced."""
 
 import csv
+import glob
 import io
 import json
 import os
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 
 from clickpet.cli.app import app
 from clickpet.errors import InputError
+from clickpet.files import write_text
 from clickpet.slugs import make_slug
 from clickpet.workflow import folder_lock, new_patient
 from clickpet.workflow.folder_lock import locked_folder
@@ -84,9 +86,13 @@ def test_models_that_are_not_there_are_one_line_before_anything_runs(scans, mode
     assert not (scans / "out").exists()
 
 
-@pytest.mark.parametrize("case", ["x" * 200, "ä" * 110, "a/b\\c", "a{b} {case}"])
-def test_names_that_fit_are_taken(scans, case):
-    NewPatient(case, scans / "ct.nii.gz", scans / "pet.nii.gz").check()
+@pytest.mark.parametrize("case", ["x" * 200, "x" * 300, "ä" * 120, "a/b\\c", "a{b} {case}"])
+def test_any_name_gives_files_that_can_be_written(scans, case):
+    patient = NewPatient(case, scans / "ct.nii.gz", scans / "pet.nii.gz")
+    patient.check()
+    for end in (*new_patient.RESULTS, *new_patient.MAP, ".nii.gz"):
+        write_text(scans / f"{patient.file_name}{end}", "")
+    assert len(list(scans.glob(f"{glob.escape(patient.file_name)}*"))) == len(new_patient.RESULTS) + 2
 
 
 @pytest.fixture
@@ -107,6 +113,7 @@ def runs(monkeypatch):
         pet = folder / row["pet"]
         for name in (*new_patient.RESULTS.values(), "lesions.nii.gz"):
             (case / name).write_text(pet.read_text() if pet.is_file() else "of slices")
+        (case / "quality.json").write_text(json.dumps({"findings": []}))
         (case / "case.json").write_text(json.dumps({"case": row["case"]}))
         calls[-1]["row"] = row
         getattr(run_workflow, "during", lambda folder: None)(folder)
@@ -123,7 +130,8 @@ def predict(scans, models, case="jane", **options):
 def test_results_are_collected_under_the_cases_name(scans, models, runs):
     (scans / "pet.nii.gz").write_text("pet of a")
     found = predict(scans, models, "a/b {c}")
-    assert found["mask"] == scans / "out" / "a_b {c}.nii.gz"
+    assert found["mask"] == scans / "out" / f"{make_slug('a/b {c}')}.nii.gz"
+    assert json.loads(found.pop("_quality.json").read_text()) == {"findings": []}
     assert {path.read_text() for path in found.values()} == {"pet of a"}
     assert not runs[0][0]["folder"].exists()
     assert runs[0][0]["keep_logs"] is False
