@@ -86,7 +86,7 @@ def read_ct(path: str | Path) -> Image:
             f"the corners of the CT hold {corner_hu:.4g} HU where there should be air: padding, or a lost intercept?"
         )
     if lowest < OUTSIDE_HU:
-        notes.append(f"CT values down to {lowest:.4g} HU (padding) were taken as air ({OUTSIDE_HU:g} HU)")
+        notes.append(f"CT values down to {lowest:.6g} HU (padding) were taken as air ({OUTSIDE_HU:g} HU)")
         array = np.maximum(image.array, np.float32(OUTSIDE_HU))
     else:
         array = image.array
