@@ -182,8 +182,8 @@ def test_coverage_is_judged_as_for_dicom():
 
 @pytest.mark.parametrize(
     ("value", "shown"),
-    [(np.float32(1.0000001), "1.0000001;"), (0.99999994, "0.99999994;"), (1e-9, "1e-09;"), (0.7, "0.7;"), (np.int16(255), "255;"),
-     (np.nan, "nan;"), (np.int16(-1), "-1;")],
+    [(np.float32(1.0000001), "1.0000001;"), (0.99999994, "0.99999994;"), (1e-9, "1e-09;"), (0.7, "0.7;"),
+     (np.int16(255), "255;"), (np.nan, "nan;"), (np.int16(-1), "-1;")],
 )  # fmt: skip
 def test_values_of_a_label_that_are_not_0_and_1_are_shown(tmp_path, pet_and_truth, value, shown):
     pet, truth = pet_and_truth
