@@ -29,8 +29,6 @@ HOT_SUV, MOST_HOT = 50.0, 0.02
 LEAST_COVERED = 0.5
 #: Where it covers less than this part of them, that is told.
 FULLY_COVERED = 0.95
-#: Values of a label this near to 0 and 1 are meant to be 0 and 1: rounding of a slope, or of an interpolation.
-NEAR_LABEL = 1e-3
 
 
 def load_pet(path: str | Path, *, timing: str = "series") -> tuple[Image, dict]:
@@ -177,8 +175,8 @@ def load_label(
     regions : names of the regions of a SEG or RTSTRUCT that are lesions, with * as in file names (None: all);
     drawn_on : PET and CT of the study; a DICOM mask has to be in the frame of reference of one that is DICOM.
 
-    A volume on the PET's grid whose axes are stored in another order or direction is turned; no voxel moves. Values
-    within NEAR_LABEL of 0 and 1 count as these. Raises InputError for another grid or other values.
+    A volume on the PET's grid whose axes are stored in another order or direction is turned; no voxel moves.
+    Raises InputError for another grid or values other than 0 and 1.
     """
     return read_label(path, pet, regions=regions, drawn_on=drawn_on)[0]
 
@@ -205,31 +203,25 @@ def read_label(
             where=path,
             mend="give the label on the PET's grid (nearest neighbour), and check that it belongs to this study",
         )
-    mask, notes = _as_mask(image.array, path)
-    return mask, {"source": "file", "warnings": [*image.notes, *notes]}
+    return _as_mask(image.array, path), {"source": "file", "warnings": list(image.notes)}
 
 
-def _as_mask(array: np.ndarray, path: str | Path) -> tuple[np.ndarray, list[str]]:
-    """A label as uint8, 0 and 1, and a note where its values were rounded; InputError where they are others."""
+def _as_mask(array: np.ndarray, path: str | Path) -> np.ndarray:
+    """A label as uint8; InputError where its values are others than 0 and 1."""
     mask = array == 1
-    if np.array_equal(mask, array):
-        return mask.view(np.uint8), []
-    mask = np.abs(array - 1) <= NEAR_LABEL
-    wrong = ~(mask | (np.abs(array) <= NEAR_LABEL))
-    if wrong.any():
-        values = np.unique(array[wrong])[:5]
+    if not np.array_equal(mask, array):
+        values = np.unique(array[array != mask])[:5]
         raise InputError(
-            f"holds values other than 0 and 1: {', '.join(_shortest(value) for value in values)}",
+            f"holds values other than 0 and 1: {', '.join(_distinct(value) for value in values)}",
             where=path,
-            mend="give a binary lesion mask",
+            mend="give a binary lesion mask" + (", rounded" if np.allclose(values, np.rint(values), atol=1e-3) else ""),
         )
-    return mask.view(np.uint8), [f"values of the label within {NEAR_LABEL:g} of 0 and 1 were taken as 0 and 1"]
+    return mask.view(np.uint8)
 
 
-def _shortest(value: np.generic) -> str:
-    """A number with six digits, with all of them where six would read 0 or 1."""
-    text = f"{value:g}"
-    return text if float(text) not in (0, 1) else f"{value:.17g}"
+def _distinct(value: np.generic) -> str:
+    """A number with six digits, with all that it has where six would read 0 or 1."""
+    return str(value) if f"{value:g}" in ("0", "1", "-0") else f"{value:g}"
 
 
 def _frame_of_reference(source: str | Path) -> str:
