@@ -13,7 +13,7 @@ import numpy as np
 
 from clickpet.errors import InputError
 from clickpet.geometry import LPS_RAS
-from clickpet.voxel_data import Inflating, check_claim, map_voxels, read_voxels
+from clickpet.voxel_data import Inflating, Stored, check_claim, read_voxels
 
 #: A header is a few hundred bytes; ElementDataFile, its last line, comes within so many.
 _MAX_HEADER = 1 << 16
@@ -50,11 +50,10 @@ def read_metaimage(path: Path) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]
             mend="copy or export the file again",
         )
     check_claim(shape, dtype, size - offset, compressed=compressed, where=path)
-    if not compressed:
-        return map_voxels(data, offset, shape[:3], dtype), affine, ()
     with open(data, "rb") as file:
         file.seek(offset)
-        return read_voxels(Inflating(file, members=False), shape[:3], dtype, where=path), affine, ()
+        stream = Inflating(file, members=False) if compressed else Stored(file)
+        return read_voxels(stream, shape[:3], dtype, where=path), affine, ()
 
 
 def _header(path: Path) -> tuple[dict[str, str], int]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from clickpet.errors import InputError
 from clickpet.geometry import GRID_TOLERANCE_VOX, corner_distance_mm, spacing_mm
-from clickpet.voxel_data import Inflating, Stored, check_claim, grey_type, is_gzip, map_voxels, read_voxels
+from clickpet.voxel_data import Inflating, Stored, check_claim, grey_type, is_gzip, read_voxels
 
 #: Orientation codes of NIfTI; 0 means "not told".
 _ORIENTATION_CODES = range(6)
@@ -46,11 +46,7 @@ def read_nifti(path: Path) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
             raise InputError(f"its voxels start at byte {offset}", where=path, mend="convert or export the image again")
         stored = os.path.getsize(path) - (0 if compressed else offset)
         check_claim(shape, dtype, stored, compressed=compressed, where=path)
-        if not compressed:
-            array = map_voxels(path, offset, shape, dtype)
-        else:
-            _skip_to(stream, block, offset)
-            array = _with_start(block[offset:], stream, shape, dtype, path)
+        array = read_voxels(_from_offset(stream, block, offset), shape, dtype, where=path)
     slope, intercept = header.get_slope_inter()
     if slope is not None and (slope, intercept) != (1, 0):
         array = _scaled(array, slope, intercept)
@@ -62,9 +58,12 @@ def _read_up_to(stream, size: int) -> bytes:
     return bytes(block[: stream.read_into(memoryview(block))])
 
 
-def _skip_to(stream, block: bytes, offset: int) -> None:
-    if offset > len(block) and len(_read_up_to(stream, offset - len(block))) < offset - len(block):
+def _from_offset(stream, block: bytes, offset: int) -> _Started:
+    """The stream, of which `block` has been read, from byte `offset` of the file on."""
+    missing = offset - len(block)
+    if missing > 0 and len(_read_up_to(stream, missing)) < missing:
         raise EOFError("the file ends before its first voxel")
+    return _Started(block[offset:], stream)
 
 
 class _Started:
@@ -77,10 +76,6 @@ class _Started:
         count = min(len(self._start), len(view))
         view[:count], self._start = self._start[:count], self._start[count:]
         return count + self._stream.read_into(view[count:])
-
-
-def _with_start(start: bytes, stream, shape, dtype: np.dtype, path: Path) -> np.ndarray:
-    return read_voxels(_Started(start, stream), shape, dtype, where=path)
 
 
 def _header(block: bytes, path: Path) -> nib.Nifti1Header:

@@ -14,7 +14,7 @@ import numpy as np
 from clickpet.errors import InputError
 from clickpet.geometry import LPS_RAS
 from clickpet.metaimage import beside
-from clickpet.voxel_data import Inflating, check_claim, map_voxels, read_voxels
+from clickpet.voxel_data import Inflating, Stored, check_claim, read_voxels
 
 _MAX_HEADER = 1 << 20  # segmentations of 3D Slicer describe every segment
 _TYPES = {
@@ -61,11 +61,10 @@ def read_nrrd(path: Path) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     size = os.path.getsize(data)
     offset = size - int(np.prod(shape, dtype=object)) * dtype.itemsize if skips[1] == -1 else offset + skips[1]
     check_claim(shape, dtype, size - offset, compressed=compressed, where=path)
-    if not compressed:
-        return map_voxels(data, offset, shape, dtype), affine, ()
     with open(data, "rb") as file:
         file.seek(offset)
-        return read_voxels(Inflating(file, members=True), shape, dtype, where=path), affine, ()
+        stream = Inflating(file, members=True) if compressed else Stored(file)
+        return read_voxels(stream, shape, dtype, where=path), affine, ()
 
 
 def _header(path: Path) -> tuple[dict[str, str], int]:

@@ -6,7 +6,6 @@ readers that stop at the last voxel never reach.
 
 from __future__ import annotations
 
-import os
 import zlib
 from pathlib import Path
 from typing import BinaryIO
@@ -105,7 +104,7 @@ def check_claim(shape, dtype: np.dtype, stored_bytes: int, *, compressed: bool, 
     for length in shape:
         n_voxels *= int(length)  # Python integers do not overflow
     size = "x".join(str(length) for length in shape)
-    if n_voxels < 1:
+    if any(length < 1 for length in shape):
         raise InputError(f"has no voxels (size {size})", where=where, mend="convert or export the image again")
     if n_voxels > MAX_VOXELS:
         raise InputError(
@@ -133,35 +132,13 @@ def read_voxels(stream: Inflating | Stored, shape, dtype: np.dtype, *, where: Pa
     view = memoryview(array.reshape(-1, order="F").view(np.uint8))
     if stream.read_into(view) < len(view):
         raise EOFError("fewer voxels than its header asks for")
-    refuse_more(stream, shape, where=where)
-    return native(array)
-
-
-def refuse_more(stream: Inflating | Stored, shape, *, where: Path) -> None:
-    """InputError if anything is left of a stream that should be at its end."""
     if stream.read_into(memoryview(bytearray(1))):
-        raise more_than_claimed(shape, where)
-
-
-def more_than_claimed(shape, where: Path) -> InputError:
-    """The error for a file that goes on after its last voxel."""
-    size = "x".join(str(length) for length in shape)
-    return InputError(
-        f"holds more than the {size} voxels that its header asks for: slices would be left out",
-        where=where,
-        mend="mend the size in its header or export the image again",
-    )
-
-
-def map_voxels(path: Path, offset: int, shape, dtype: np.dtype) -> np.ndarray:
-    """Voxels of a file that is not compressed, mapped (changes stay in memory), as `read_voxels` otherwise."""
-    if offset + int(np.prod(shape, dtype=object)) * dtype.itemsize < os.path.getsize(path):
-        raise more_than_claimed(shape, path)
-    return native(np.memmap(path, dtype, "c", offset, tuple(shape), order="F"))
-
-
-def native(array: np.ndarray) -> np.ndarray:
-    """`array` in this machine's byte order."""
+        size = "x".join(map(str, shape))
+        raise InputError(
+            f"holds more than the {size} voxels that its header asks for: slices would be left out",
+            where=where,
+            mend="mend the size in its header or export the image again",
+        )
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 

@@ -25,7 +25,7 @@ def main(job):
         calibration = job.input.get("calibration")
 
         def read_inputs():
-            scan = read_scan(job.input.ct, job.input.suv)
+            scan = read_scan(ct=job.input.ct, suv=job.input.suv)
             return scan, [read_heatmap(job.input.heatmap, scan)]
 
         prediction = next(

@@ -17,7 +17,7 @@ def main(job):
         calibration = job.input.get("calibration")
 
         def read_inputs():
-            scan = read_scan(job.input.ct, job.input.suv)
+            scan = read_scan(ct=job.input.ct, suv=job.input.suv)
             clicks = read_clicks(job.input.clicks, shape=scan.suv.shape, affine=scan.affine)
             options = HeatmapOptions.from_mapping(job.params.heatmap)
             steps = heatmap_steps(scan.suv, clicks, job.params.steps, options, affine=scan.affine)

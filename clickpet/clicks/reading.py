@@ -15,7 +15,7 @@ from clickpet.errors import InputError
 from clickpet.files import parse_json
 
 #: Most points of a study: five scribbles have some hundreds, and each point costs up to 1 MB when a heatmap is drawn.
-MAX_POINTS = 5000
+MAX_POINTS = 2000
 #: Largest file: 3D Slicer writes about 500 bytes a point.
 MAX_FILE_BYTES = 16 * 2**20
 

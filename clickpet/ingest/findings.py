@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from clickpet.errors import InputError
+from clickpet.fields import field_text
 
 #: What findings are about, worst first; `rank_findings` sorts by this order within hard and soft.
 CODES = (
     "grid", "not_finite", "swapped", "ct_empty", "not_hu", "not_suv", "counts", "suv_range", "suv_level", "liver_level",
-    "truth_values", "lesion_in_air", "ct_misplaced", "click_outside", "click_misplaced", "axes", "orientation",
-    "spacing", "header", "coverage", "ct_coverage", "empty_slices", "liver_volume", "hu_range", "lesion_faint",
-    "lesion_count", "lesion_volume", "click_count",
+    "truth_values", "lesion_in_air", "ct_misplaced", "click_outside", "click_misplaced", "same_scan", "axes",
+    "orientation", "spacing", "header", "coverage", "ct_coverage", "empty_slices", "liver_volume", "hu_range",
+    "lesion_faint", "lesion_count", "lesion_volume", "click_count",
 )  # fmt: skip
 
 
@@ -32,13 +33,17 @@ class Finding:
     mend: str = ""
 
 
-def as_record(case: str, slug: str, findings: Sequence[Finding], *, orientation: str = "") -> dict:
-    """The findings of a study as it is kept in `quality.json`."""
+def as_record(case: str, slug: str, findings: Sequence[Finding], *, orientation: str = "", scan: str = "") -> dict:
+    """The findings of a study as it is kept in `quality.json`.
+
+    orientation : of the axes, such as "LAS";  scan : a hash of the PET; both empty where they are not known.
+    """
     hard = sum(finding.severity == "hard" for finding in findings)
     return {
         "case": case,
         "slug": slug,
         "orientation": orientation,
+        "scan": scan,
         "hard": hard,
         "soft": len(findings) - hard,
         "findings": [asdict(finding) for finding in findings],
@@ -48,14 +53,17 @@ def as_record(case: str, slug: str, findings: Sequence[Finding], *, orientation:
 def rank_findings(records: Sequence[Mapping]) -> list[dict]:
     """All findings of a cohort as rows of the table, worst first: hard before soft, then by CODES, then by name.
 
-    records : as `as_record` gives them. An orientation that differs from that of most of the cohort is added as a
-    soft finding: the networks see axes, not anatomy.
+    records : as `as_record` gives them. Two soft findings are added that only the whole cohort shows: an orientation
+    that differs from that of most (the networks see axes, not anatomy), and a PET that is another case's as well.
     """
+    cases_of: dict[str, list[str]] = defaultdict(list)
+    for record in records:
+        cases_of[record.get("scan", "")].append(record["case"])
     rows = [
         {"severity": found["severity"], "code": found["code"], "case": record["case"], "slug": record["slug"],
          "what": found["what"], "value": found["value"], "mend": found["mend"]}
         for record in records
-        for found in [*record["findings"], *_odd_orientation(record, records)]
+        for found in [*record["findings"], *_odd_orientation(record, records), *_same_scan(record, cases_of)]
     ]  # fmt: skip
     return sorted(rows, key=lambda row: (row["severity"] != "hard", CODES.index(row["code"]), row["case"]))
 
@@ -66,7 +74,7 @@ def findings_table(rows: Sequence[Mapping]) -> str:
     lines = ["\t".join(names)]
     for row in rows:
         value = "" if row["value"] is None else f"{row['value']:.6g}"
-        lines.append("\t".join(str({**row, "value": value}[name]) for name in names))
+        lines.append("\t".join(field_text({**row, "value": value}[name]) for name in names))
     return "\n".join(lines) + "\n"
 
 
@@ -96,6 +104,17 @@ def _odd_orientation(record: Mapping, records: Sequence[Mapping]) -> list[dict]:
         return []
     what = f"its axes are {record['orientation']}, those of {count} others {usual}"
     return [asdict(Finding("soft", "orientation", what, None, f"store it as {usual}, as the others are"))]
+
+
+def _same_scan(record: Mapping, cases_of: Mapping[str, Sequence[str]]) -> list[dict]:
+    """cases_of : {hash of a PET: cases}."""
+    cases = cases_of[record["scan"]] if record.get("scan") else []
+    if len(cases) < 2:
+        return []
+    others = [case for case in cases if case != record["case"]]
+    what = f"its PET is also that of {', '.join(others[:3])}{', ...' if len(others) > 3 else ''}"
+    mend = "keep one of the rows: a scan that a model was trained on scores too well"
+    return [asdict(Finding("soft", "same_scan", what, len(cases), mend))]
 
 
 def require_sound_study(record: Mapping) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from clickpet.geometry import spacing_mm
+from clickpet.geometry import CANONICAL, orientation, spacing_mm
 from clickpet.ingest.findings import Finding
 
 #: Parts of the PET's slices that may be without CT before that is a soft and a hard finding.
@@ -35,13 +35,13 @@ def check_spacing(affine: np.ndarray, limits: Mapping) -> list[Finding]:
 
 def check_axes(affine: np.ndarray) -> list[Finding]:
     """Whether the slices are stored across the body, from foot to head."""
-    directions = affine[:3, :3] / np.array(spacing_mm(affine))
-    if np.argmax(np.abs(directions[2])) != 2:
-        what = "its third axis does not run along the body"
-        return [Finding("soft", "axes", what, None, "nothing, if the header is right: the networks see it turned")]
-    if directions[2, 2] < 0:
-        what = "its slices run from head to foot"
-        return [Finding("soft", "axes", what, None, "nothing, if the header is right: the networks see it turned")]
+    codes = orientation(affine)
+    what = f"its axes are {codes}, not {CANONICAL}: "
+    mend = f"nothing where the header is right: the networks are shown it as {CANONICAL}"
+    if codes[2] not in "SI":
+        return [Finding("soft", "axes", f"{what}the third does not run along the body", None, mend)]
+    if codes[2] == "I":
+        return [Finding("soft", "axes", f"{what}slices run from head to foot", None, mend)]
     return []
 
 

@@ -19,18 +19,15 @@ OUTSIDE_HU = -1024.0
 BODY_HU = -500.0
 #: A slice is asked in so many places along each axis whether it lies in the CT.
 COVERAGE_POINTS = 17
+#: A CT has to cover this part of the PET's slices; below the second it is told. As `clickpet.dicom.pairing` has them,
+#: whose import would cost every job that reads no DICOM a quarter of a second.
+LEAST_COVERAGE, FULL_COVERAGE = 0.1, 0.9
 #: Files that hold a volume each; anything else is looked at for DICOM.
 VOLUME_SUFFIXES = (".nii", ".nii.gz", ".mha", ".mhd", ".nrrd")
 #: The highest SUV of a study: above is no SUV, and below (HU mixed up, counts, Bq/ml).
 SUV_MAX_RANGE = (0.1, 5000.0)
 #: An SUV of this much is seen in a few ml (bladder, kidneys); where it is in a larger part of the voxels, it is Bq/ml.
 HOT_SUV, MOST_HOT = 50.0, 0.02
-#: A CT that covers less of the PET's slices does not belong to it, or is another part of the body.
-LEAST_COVERED = 0.5
-#: Where it covers less than this part of them, that is told.
-FULLY_COVERED = 0.95
-#: Values of a label this near to 0 and 1 are meant to be 0 and 1: rounding of a slope, or of an interpolation.
-NEAR_LABEL = 1e-3
 
 
 def load_pet(path: str | Path, *, timing: str = "series") -> tuple[Image, dict]:
@@ -107,7 +104,7 @@ def load_ct(path: str | Path, pet: Image) -> tuple[np.ndarray, dict]:
     """CT in HU (float32) on the PET's grid: linear, OUTSIDE_HU beyond its field of view.
 
     Returns the array and a record of the CT's own grid, whose "warnings" say what was odd. Raises InputError for a CT
-    that meets less than half of the PET's slices.
+    that covers less than LEAST_COVERAGE of the PET's slices.
     """
     image = read_ct(path)
     record = {
@@ -119,12 +116,13 @@ def load_ct(path: str | Path, pet: Image) -> tuple[np.ndarray, dict]:
         return image.array, record
     record["resampled"] = True
     covered = _covered_slices(image, pet)
-    share = covered.mean()
-    if share < LEAST_COVERED:
-        met = f"meets {int(covered.sum())} of the {len(covered)} slices of the PET" if covered.any() else ""
-        raise InputError(met or "does not overlap the PET", where=path, mend="give the CT of the same examination")
-    if share < FULLY_COVERED:
-        record["warnings"].append(f"the CT covers {int(covered.sum())} of the {len(covered)} slices of the PET")
+    met = f"covers {int(covered.sum())} of the {len(covered)} slices of the PET"
+    if covered.mean() < LEAST_COVERAGE:
+        raise InputError(
+            met if covered.any() else "does not overlap the PET", where=path, mend="give the CT of the same examination"
+        )
+    if covered.mean() < FULL_COVERAGE and not any("covers" in text for text in record["warnings"]):
+        record["warnings"].append(f"it {met}")
     return resample(image, pet.shape, pet.affine, order="linear", outside=OUTSIDE_HU), record
 
 
@@ -177,8 +175,8 @@ def load_label(
     regions : names of the regions of a SEG or RTSTRUCT that are lesions, with * as in file names (None: all);
     drawn_on : PET and CT of the study; a DICOM mask has to be in the frame of reference of one that is DICOM.
 
-    A volume on the PET's grid whose axes are stored in another order or direction is turned; no voxel moves. Values
-    within NEAR_LABEL of 0 and 1 count as these. Raises InputError for another grid or other values.
+    A volume on the PET's grid whose axes are stored in another order or direction is turned; no voxel moves.
+    Raises InputError for another grid or values other than 0 and 1.
     """
     return read_label(path, pet, regions=regions, drawn_on=drawn_on)[0]
 
@@ -205,31 +203,25 @@ def read_label(
             where=path,
             mend="give the label on the PET's grid (nearest neighbour), and check that it belongs to this study",
         )
-    mask, notes = _as_mask(image.array, path)
-    return mask, {"source": "file", "warnings": [*image.notes, *notes]}
+    return _as_mask(image.array, path), {"source": "file", "warnings": list(image.notes)}
 
 
-def _as_mask(array: np.ndarray, path: str | Path) -> tuple[np.ndarray, list[str]]:
-    """A label as uint8, 0 and 1, and a note where its values were rounded; InputError where they are others."""
+def _as_mask(array: np.ndarray, path: str | Path) -> np.ndarray:
+    """A label as uint8; InputError where its values are others than 0 and 1."""
     mask = array == 1
-    if np.array_equal(mask, array):
-        return mask.view(np.uint8), []
-    mask = np.abs(array - 1) <= NEAR_LABEL
-    wrong = ~(mask | (np.abs(array) <= NEAR_LABEL))
-    if wrong.any():
-        values = np.unique(array[wrong])[:5]
+    if not np.array_equal(mask, array):
+        values = np.unique(array[array != mask])[:5]
         raise InputError(
-            f"holds values other than 0 and 1: {', '.join(_shortest(value) for value in values)}",
+            f"holds values other than 0 and 1: {', '.join(_distinct(value) for value in values)}",
             where=path,
-            mend="give a binary lesion mask",
+            mend="give a binary lesion mask" + (", rounded" if np.allclose(values, np.rint(values), atol=1e-3) else ""),
         )
-    return mask.view(np.uint8), [f"values of the label within {NEAR_LABEL:g} of 0 and 1 were taken as 0 and 1"]
+    return mask.view(np.uint8)
 
 
-def _shortest(value: np.generic) -> str:
-    """A number with six digits, with all of them where six would read 0 or 1."""
-    text = f"{value:g}"
-    return text if float(text) not in (0, 1) else f"{value:.17g}"
+def _distinct(value: np.generic) -> str:
+    """A number with six digits, with all that it has where six would read 0 or 1."""
+    return str(value) if f"{value:g}" in ("0", "1", "-0") else f"{value:g}"
 
 
 def _frame_of_reference(source: str | Path) -> str:

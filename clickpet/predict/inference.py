@@ -17,7 +17,8 @@ import numpy as np
 from clickpet.devices import choose_device
 from clickpet.errors import InputError
 from clickpet.files import replacing
-from clickpet.images import Image, grid_text, read_image, same_grid, write_image
+from clickpet.geometry import grid_texts, same_grid
+from clickpet.images import Image, read_image, write_image
 from clickpet.predict.mirroring import Workload, expected_s, mirror_axes_for, plan_axes
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def member_folds(slug: str, split: str, folds: Sequence[int | str], case_folds: 
     return [fold]
 
 
-def read_scan(ct: str | Path, suv: str | Path) -> Scan:
+def read_scan(*, ct: str | Path, suv: str | Path) -> Scan:
     """Read CT and PET; InputError if they are not on one grid."""
     pet = read_image(suv, np.float32)
     return Scan(_on_grid_of(pet, ct), pet.array, pet.affine)
@@ -69,8 +70,9 @@ def read_heatmap(path: str | Path, scan: Scan) -> np.ndarray:
 def _on_grid_of(pet: Image, path: str | Path) -> np.ndarray:
     image = read_image(path, np.float32)
     if not same_grid(image.shape, image.affine, pet.shape, pet.affine):
+        own, wanted = grid_texts(image.shape, image.affine, pet.shape, pet.affine)
         raise InputError(
-            f"is {grid_text(image.shape, image.affine)}, the PET is {grid_text(pet.shape, pet.affine)}",
+            f"is {own}, the PET is {wanted}",
             where=path,
             mend="resample it onto the grid of the PET",
         )

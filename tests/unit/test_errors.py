@@ -54,3 +54,28 @@ def test_every_kind_has_a_line(error, line):
     assert isinstance(made, InputError)
     assert str(made).startswith(line)
     assert "\n" not in str(made)
+
+
+@pytest.mark.parametrize("part", ["what", "where", "mend"])
+def test_a_long_message_is_cut_in_its_middle(part):
+    parts = {"what": "is wrong", "where": "file", "mend": "mend it"}
+    line = str(InputError(**{**parts, part: f"first {'x' * 100_000} last"}))
+    assert len(line) < 2100
+    assert "first xxx" in line
+    assert "xxx last" in line
+    assert all(text in line for name, text in parts.items() if name != part)
+
+
+@pytest.mark.parametrize("bad", ["\n", "\r\n", "\t", "\x1b[2J", "\x9b31m", "\0"])
+def test_a_message_is_one_line_without_control_characters(bad):
+    line = str(InputError(f"is{bad}wrong", where=f"fi{bad}le", mend="mend"))
+    assert line.isprintable()
+    assert line.endswith("wrong; mend")
+
+
+def test_an_ordinary_message_is_left_as_it_is():
+    assert (
+        str(InputError("is wrong", where="Müller/日本.nii.gz", mend="mend it"))
+        == "Müller/日本.nii.gz: is wrong; mend it"
+    )
+    assert str(InputError("x" * 2000)) == "x" * 2000

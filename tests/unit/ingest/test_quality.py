@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 from clickpet.errors import InputError
-from clickpet.images import read_image, resample
+from clickpet.images import read_image, resample, write_image
 from clickpet.ingest import findings
 from clickpet.ingest.findings import CODES, Finding, as_record, findings_table, rank_findings, require_sound
 from clickpet.ingest.lesion_quality import check_liver
-from clickpet.ingest.quality import check_study
+from clickpet.ingest.quality import check_files, check_study
 from clickpet.ingest.thresholds import THRESHOLDS
 
 AFFINE = np.diag([-6.0, 6.0, 8.0, 1.0])
@@ -277,6 +277,37 @@ def test_findings_of_a_cohort_are_ranked_worst_first():
     with pytest.raises(InputError, match=r"1 hard findings: c: x; mend these studies or take them out"):
         require_sound(rows)
     require_sound(rows[1:])
+
+
+def test_a_scan_that_two_cases_have_is_told_of_both():
+    records = [
+        as_record(name, name, [], scan=scan) for name, scan in zip("abcde", ["1", "2", "1", "", ""], strict=True)
+    ]
+    rows = rank_findings(records)
+    assert [(row["severity"], row["code"], row["case"], row["what"]) for row in rows] == [
+        ("soft", "same_scan", "a", "its PET is also that of c"),
+        ("soft", "same_scan", "c", "its PET is also that of a"),
+    ]
+    del records[0]["scan"]  # a record of an earlier version
+    assert rank_findings(records) == []
+
+
+def test_scans_are_told_apart_by_their_voxels(tmp_path):
+    rng = np.random.default_rng(0)
+    suv, affine = rng.random((12, 11, 13)).astype(np.float32), np.diag([4.0, 4, 4, 1])
+    scans = {}
+    for name, array in {"one": suv, "copy": suv, "other": suv + 0.1, "turned": suv.transpose(1, 0, 2)}.items():
+        write_image(tmp_path / f"{name}.nii.gz", array, affine)
+        write_image(tmp_path / f"{name}_ct.nii.gz", np.zeros(array.shape, np.int16), affine)
+        files = {"ct": tmp_path / f"{name}_ct.nii.gz", "suv": tmp_path / f"{name}.nii.gz"}
+        scans[name] = check_files(name, name, **files)["scan"]
+    assert scans["one"] == scans["copy"]
+    assert len(set(scans.values())) == 3
+
+
+def test_findings_are_no_formulas():
+    table = findings_table(rank_findings([as_record("=1+1", "a", [Finding("soft", "spacing", "x\ty", None, "m")])]))
+    assert table.splitlines()[1].split("\t")[2:5] == ["'=1+1", "a", "x y"]
 
 
 def test_no_findings_give_an_empty_table():

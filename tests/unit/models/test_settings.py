@@ -49,6 +49,20 @@ def test_a_record_that_is_none_is_one_line(models, text):
         read_settings(models)
 
 
+@pytest.mark.parametrize(
+    ("heatmap", "what"),
+    [
+        ({"sigma": 4}, "has unknown heatmap options: sigma"),
+        ({"unit": "cm"}, "heatmap.unit is 'cm'"),
+        ({"sigma_tumor": [1, 2]}, r"heatmap.sigma_tumor is \[1, 2\]"),
+    ],
+)
+def test_heatmaps_that_cannot_be_drawn_are_told_with_the_file(models, heatmap, what):
+    write_settings(models, {"fdg": ["0"]}, heatmap=heatmap, mip=None)
+    with pytest.raises(InputError, match=rf"settings\.json: {what}"):
+        read_settings(models)
+
+
 def test_a_folder_without_lesion_models_is_refused(tmp_path):
     with pytest.raises(InputError, match="no lesion model"):
         read_settings(tmp_path)

@@ -58,7 +58,7 @@ def files(tmp_path):
 
 def inputs(files):
     def read():
-        scan = read_scan(files["ct"], files["suv"])
+        scan = read_scan(ct=files["ct"], suv=files["suv"])
         return scan, [read_heatmap(files["heatmap"], scan), np.zeros(SHAPE, np.float32)]
 
     return read
@@ -126,9 +126,9 @@ def test_inputs_on_other_grids_are_refused(files, tmp_path):
     other = tmp_path / "other.nii.gz"
     write_image(other, np.zeros((20, 18, 16), np.float32), AFFINE)
     with pytest.raises(InputError, match=r"other\.nii\.gz: is 20x18x16 .*, the PET is 20x18x17"):
-        read_scan(other, files["suv"])
+        read_scan(ct=other, suv=files["suv"])
     with pytest.raises(InputError, match=r"other\.nii\.gz: is 20x18x16"):
-        read_heatmap(other, read_scan(files["ct"], files["suv"]))
+        read_heatmap(other, read_scan(ct=files["ct"], suv=files["suv"]))
 
 
 def test_write_masks(folder, files, tmp_path):

@@ -92,7 +92,7 @@ def test_any_name_gives_files_that_can_be_written(scans, case):
     patient.check()
     for end in (*new_patient.RESULTS, *new_patient.MAP, ".nii.gz"):
         write_text(scans / f"{patient.file_name}{end}", "")
-    assert len(list(scans.glob(f"{glob.escape(patient.file_name)}*"))) == 6
+    assert len(list(scans.glob(f"{glob.escape(patient.file_name)}*"))) == len(new_patient.RESULTS) + 2
 
 
 @pytest.fixture
@@ -113,6 +113,7 @@ def runs(monkeypatch):
         pet = folder / row["pet"]
         for name in (*new_patient.RESULTS.values(), "lesions.nii.gz"):
             (case / name).write_text(pet.read_text() if pet.is_file() else "of slices")
+        (case / "quality.json").write_text(json.dumps({"findings": []}))
         (case / "case.json").write_text(json.dumps({"case": row["case"]}))
         calls[-1]["row"] = row
         getattr(run_workflow, "during", lambda folder: None)(folder)
@@ -130,6 +131,7 @@ def test_results_are_collected_under_the_cases_name(scans, models, runs):
     (scans / "pet.nii.gz").write_text("pet of a")
     found = predict(scans, models, "a/b {c}")
     assert found["mask"] == scans / "out" / f"{make_slug('a/b {c}')}.nii.gz"
+    assert json.loads(found.pop("_quality.json").read_text()) == {"findings": []}
     assert {path.read_text() for path in found.values()} == {"pet of a"}
     assert not runs[0][0]["folder"].exists()
     assert runs[0][0]["keep_logs"] is False
