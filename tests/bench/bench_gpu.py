@@ -189,21 +189,23 @@ def ensemble(folder: Path, device: str, size: dict) -> Iterator[dict]:
     """Prediction of a study by all members with eight mirrorings, and what the budget mode expects of it."""
     model = model_folder(folder, size["network"])
     arrays, affine = study(size["volume"])
-    networks = random_networks(model, size["members"], device)
+    members = list(range(size["members"]))
+    for member, network in zip(members, random_networks(model, len(members), "cpu"), strict=True):
+        model.checkpoint(member).parent.mkdir(parents=True)
+        torch.save({"network_weights": network.state_dict()}, model.checkpoint(member))
     if device == "cuda":
-        torch.backends.cudnn.benchmark = True
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
+    networks = LesionEnsemble.load(folder, members, device=device)
     begun = time.perf_counter()
-    members = list(range(size["members"]))
-    done = LesionEnsemble(model, members, networks, device=device).predict(*arrays, affine, mirror_axes=(0, 1, 2))
+    done = networks.predict(*arrays, affine, mirror_axes=(0, 1, 2))
     taken_s = time.perf_counter() - begun
     memory = f", {torch.cuda.max_memory_reserved() / 2**30:.1f} GiB" if device == "cuda" else ""
     volume, parts = "x".join(map(str, size["volume"])), done.details
     note = f"{parts['tiles']} tiles, {parts['forward_passes']} passes{memory}"
     yield told(f"ensemble of {size['members']}, {volume}, eight mirrorings", taken_s, note)
     del networks
-    calibration = calibrate(folder, device=device, sizes=size["calibration"])
+    calibration = calibrate(folder, members, device=device, sizes=size["calibration"])
     expected = expected_s(calibration, Workload(parts["voxels"], parts["tiles"], len(members)), 3)
     note = f"pass {1000 * calibration['pass_s']['3']:.3g} ms; start, reading and writing are in it"
     yield told("the same as the budget mode expects it", expected, note)

@@ -205,7 +205,7 @@ def test_settings_by_name_or_by_the_config_of_the_training(tmp_path):
     config.write_text("heatmap: {sigma_tumour: 5}\n")
     with pytest.raises(InputError, match="did you mean sigma_tumor"):
         shown_as(str(config))
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="papers: no such config file"):
         shown_as("papers")
 
 

@@ -212,7 +212,8 @@ def test_an_incomplete_model_is_missing(weights, tmp_path):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda folder: (folder / "plans.json").write_text("{"), "is not a model of TotalSegmentator"),
+        (lambda folder: (folder / "plans.json").write_text("{"), "plans.json: is not valid JSON"),
+        (lambda folder: (folder / "plans.json").write_text("{}"), "is not a model of TotalSegmentator"),
         (lambda folder: (folder / "fold_0" / CHECKPOINT).write_bytes(b"PK"), r"pth: (refused|cannot)"),
         (lambda folder: torch.save({"network_weights": {"a": torch.zeros(1)}}, folder / "fold_0" / CHECKPOINT),
          "does not fit its plans"),
