@@ -10,7 +10,7 @@ from dicom_maker import write_rtstruct, write_series
 from clickpet.errors import InputError
 from clickpet.images import Image, write_image
 from clickpet.ingest import study
-from clickpet.ingest.study import load_ct, load_label, load_pet, read_label
+from clickpet.ingest.study import load_ct, load_label, load_pet, read_ct, read_label
 
 AFFINE = np.array([[-4.0, 0, 0, 20], [0, 4, 0, -25], [0, 0, 5, 100], [0, 0, 0, 1]])
 
@@ -206,3 +206,7 @@ def test_a_label_grid_that_prints_the_same_is_told_apart(tmp_path, scale):
 def test_a_folder_with_the_name_of_a_volume(tmp_path):
     write_series(tmp_path / "pet.nii.gz")
     assert load_pet(tmp_path / "pet.nii.gz")[1]["source"] == "DICOM"
+    (tmp_path / "ct.nii.gz").mkdir()
+    save(tmp_path / "ct.nii.gz" / "ct.nii", np.full(SHAPE, -1000, np.int16))
+    with pytest.raises(InputError, match=r"ct\.nii\.gz: is a folder, not a file; give the file in it \(ct\.nii\)"):
+        read_ct(tmp_path / "ct.nii.gz")
