@@ -32,7 +32,8 @@ def _is_not_negative(value: object) -> bool:
 class HeatmapOptions:
     """How clicks become a heatmap; the defaults are the paper's. `clickpet.clicks.heatmap.draw_heatmap` defines it.
 
-    sigma_tumor, sigma_background : of the Gaussians, one number or three (x, y, z), in `unit`: "voxel" or "mm".
+    sigma_tumor, sigma_background : of the Gaussians, one number or three, in `unit`: "voxel" or "mm". Three are along
+    left, anterior and superior, in whichever order the axes of a study are stored.
     suv_gate : g/ml; a tumour click's Gaussian is 0 where the SUV is below the gate and below that at the click.
     peak : "unit" divides each Gaussian by its own maximum (after the gate), so that a click is a 1; "raw" is the paper
     to the letter, where a Gaussian of sigma 3 voxels never exceeds 0.0024.
@@ -92,10 +93,15 @@ class HeatmapOptions:
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
     def sigma_vox(self, sigma: Sigma, affine: np.ndarray | None) -> tuple[float, float, float]:
-        """A sigma in voxels along x, y, z of the grid with `affine`; InputError if it is in mm and there is none."""
-        from clickpet.images import spacing_mm
+        """A sigma in voxels along the axes of the grid with `affine`; InputError if it is in mm and there is none.
+
+        Without an affine three numbers are along the array's own axes.
+        """
+        from clickpet.geometry import Turn, spacing_mm
 
         sigmas = sigma if isinstance(sigma, tuple) else (sigma,) * 3
+        if affine is not None and len(set(sigmas)) > 1:
+            sigmas = [sigmas[int(axis)] for axis in Turn.between(affine).steps[:, 0]]
         if self.unit == "voxel":
             return tuple(float(one) for one in sigmas)
         if affine is None:

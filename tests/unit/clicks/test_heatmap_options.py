@@ -8,6 +8,7 @@ import pytest
 from clickpet.clicks.heatmap_options import RELEASED_HEATMAP, HeatmapOptions
 from clickpet.config import resolve
 from clickpet.errors import InputError
+from clickpet.geometry import Turn
 
 AFFINE = np.array([[0, -2.0, 0, 7], [-4.0, 0, 0, 8], [0, 0, 3.0, 9], [0, 0, 0, 1]])
 
@@ -33,6 +34,19 @@ def test_sigmas_in_voxels_of_the_grid():
     assert HeatmapOptions(sigma_tumor=6).sigma_vox(6, None) == (6, 6, 6)
     assert HeatmapOptions(unit="mm").sigma_vox(6, AFFINE) == (1.5, 3, 2)
     assert HeatmapOptions(unit="mm").sigma_vox((4, 4, 6), AFFINE) == (1, 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("axes", "order"), [("LAS", (0, 1, 2)), ("RPI", (0, 1, 2)), ("PIR", (1, 2, 0)), ("SAL", (2, 1, 0))]
+)
+def test_three_sigmas_are_along_left_anterior_and_superior(axes, order):
+    las = np.diag([-4.0, 2, 3, 1])
+    affine = Turn.between(las, axes).affine((9, 8, 7), las)
+    voxels = HeatmapOptions().sigma_vox((1, 2, 3), affine)
+    assert voxels == tuple((1, 2, 3)[axis] for axis in order)
+    mm = HeatmapOptions(unit="mm").sigma_vox((8, 6, 12), affine)
+    assert mm == tuple((2, 3, 4)[axis] for axis in order)
+    assert HeatmapOptions().sigma_vox((1, 2, 3), None) == (1, 2, 3)
 
 
 def test_millimetres_need_a_grid():
