@@ -86,7 +86,7 @@ def read_ct(path: str | Path) -> Image:
             f"the corners of the CT hold {corner_hu:.4g} HU where there should be air: padding, or a lost intercept?"
         )
     if lowest < OUTSIDE_HU:
-        notes.append(f"CT values down to {lowest:.4g} HU (padding) were taken as air ({OUTSIDE_HU:g} HU)")
+        notes.append(f"CT values down to {lowest:.6g} HU (padding) were taken as air ({OUTSIDE_HU:g} HU)")
         array = np.maximum(image.array, np.float32(OUTSIDE_HU))
     else:
         array = image.array
@@ -148,13 +148,20 @@ def _belonging(pet: Image, ct: Image, path: str | Path) -> list[str]:
 
 
 def holds_dicom(path: str | Path) -> bool:
-    """Whether an entry of the cohort table means DICOM (a folder, or a file that begins so), not a volume."""
+    """Whether an entry of the cohort table means DICOM (a folder, or a file that begins so), not a volume.
+
+    A folder that is called like a volume means DICOM unless there is a volume in it, as some programs unpack them.
+    """
     path = Path(path)
-    if path.name.lower().endswith(VOLUME_SUFFIXES) and not path.is_dir():
+    if _is_volume(path) and not (path.is_dir() and not any(map(_is_volume, path.iterdir()))):
         return False
     from clickpet.dicom.files import is_dicom
 
     return is_dicom(path)
+
+
+def _is_volume(path: Path) -> bool:
+    return path.name.lower().endswith(VOLUME_SUFFIXES)
 
 
 def _check_finite(array: np.ndarray, path: str | Path) -> None:

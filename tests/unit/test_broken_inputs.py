@@ -181,6 +181,42 @@ def turn(path):
     save(path, np.asanyarray(file.dataobj), np.diag([-1.0, 1, 1, 1]) @ file.affine)
 
 
+def shear(path):
+    """Store the same voxels on axes that are not at right angles."""
+    file = nib.load(path)
+    skewed = np.eye(4)
+    skewed[1, 2] = np.tan(np.deg2rad(12))
+    save(path, np.asanyarray(file.dataobj), skewed @ file.affine)
+
+
+def cut_trailer(path):
+    """Drop gzip's check sum and length."""
+    path.write_bytes(path.read_bytes()[:-8])
+
+
+def slices_only(count):
+    """Let the header ask for fewer slices than there are."""
+    return header(dim=[3, *SHAPE[:2], count, 1, 1, 1, 1])
+
+
+def keep_slice(path):
+    file = nib.load(path)
+    save(
+        path,
+        np.asanyarray(file.dataobj)[:, :, 5:6],
+        file.affine @ np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 5], [0, 0, 0, 1.0]]),
+    )
+
+
+def colours(path):
+    save(path, np.zeros(SHAPE, [("R", "u1"), ("G", "u1"), ("B", "u1")]))
+
+
+def folder_instead(path):
+    path.unlink()
+    path.mkdir()
+
+
 def other_grid(path):
     save(path, np.zeros((20, 20, 20), np.uint8), np.diag([2.0, 2.0, 2.0, 1.0]))
 
@@ -224,6 +260,22 @@ KINDS = {
     "PET of zeros": ("pet", change(lambda array: array * 0), "import_case", "are no SUV"),
     "CT without its intercept": ("ct", change(lambda array: array + 1024), "import_case", "hold no air"),
     "CT of another place": ("ct", move(900), "import_case", "does not overlap the PET"),
+    "gzip without its check sum": ("pet", cut_trailer, "import_case", "cannot be read as an image"),
+    "CT of sheared axes": ("ct", shear, "import_case", "not at right angles"),
+    "PET of sheared axes": ("pet", shear, "import_case", "not at right angles"),
+    "a header of fewer slices": ("ct", slices_only(11), "import_case", "holds more than the 14x13x11 voxels"),
+    "a header of more slices": ("pet", slices_only(13), "import_case", "cannot be read as an image"),
+    "a header of a million slices": ("pet", slices_only(30000), "import_case", "cut off, its header asks for"),
+    "a header of no unit that makes sense": ("ct", header(xyzt_units=1), "import_case", "its lengths are in metres"),
+    "colours as PET": ("pet", colours, "import_case", "holds colours"),
+    "complex CT": ("ct", change(lambda array: array, np.complex64), "import_case", "holds complex numbers"),
+    "a folder as CT": ("ct", folder_instead, "import_case", "holds no CT series|is a folder"),
+    "a folder as label": ("label", folder_instead, "import_label", "holds no DICOM SEG|is a folder"),
+    "PET in Bq/ml below 5000": ("pet", change(lambda array: array * 400), "import_case", "are no SUV in g/ml"),
+    "CT of one slice": ("ct", keep_slice, "import_case", "covers 1 of the 12 slices of the PET"),
+    "label of almost 1": ("label", change(lambda array: array * 1.0000001, np.float32), "import_label", "1.0000001"),
+    "label of sheared axes": ("label", shear, "import_label", "not at right angles"),
+    "colours as label": ("label", colours, "import_label", "holds colours"),
     "no such label": ("label", remove, "import_label", "no such file"),
     "label of another patient": ("label", other_grid, "import_label", "its grid .* is not the PET's"),
     "label with left and right swapped": ("label", turn, "import_label", "its grid"),

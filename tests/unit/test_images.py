@@ -1,4 +1,5 @@
 import gzip
+import os
 
 import nibabel as nib
 import numpy as np
@@ -129,3 +130,93 @@ def test_axes_without_an_order_are_left_and_named(array):
     image = Image(array, flat)
     assert turned_like(image, AFFINE) is image
     assert "RA?" in grid_text(array.shape, flat)
+
+
+# --- what is no file of an image, and numbers that do not fit ------------------------------------------------
+
+
+def refused(path, **how):
+    with pytest.raises(InputError) as caught:
+        read_image(path, **how)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["ct.nii.gz", "ct.nii", "ct.mha", "ct.nrrd"])
+def test_a_folder_that_is_called_like_a_file(tmp_path, array, name):
+    folder = tmp_path / name
+    folder.mkdir()
+    assert refused(folder) == f"{folder}: is a folder, not a file; give the file of the volume"
+    write_image(folder / "volume.nii", array, AFFINE)
+    assert refused(folder) == f"{folder}: is a folder, not a file; give the file in it (volume.nii)"
+
+
+def test_hidden_files_of_a_mac(tmp_path, array):
+    write_image(tmp_path / "ct.nii.gz", array, AFFINE)
+    (tmp_path / "._ct.nii.gz").write_bytes(b"\0\5\x16\7\0\2\0\0Mac OS X")
+    assert "is a hidden file of a Mac (AppleDouble), not an image; give ct.nii.gz" in refused(tmp_path / "._ct.nii.gz")
+
+
+@pytest.mark.parametrize(
+    "name", ["a" * 400 + ".nii.gz", "a\0b.nii.gz", "file/inside.nii.gz", "loop.nii.gz", "pipe.nii.gz"]
+)
+def test_paths_that_cannot_be_opened(tmp_path, name):
+    (tmp_path / "file").touch()
+    (tmp_path / "loop.nii.gz").symlink_to("loop.nii.gz")
+    os.mkfifo(tmp_path / "pipe.nii.gz")
+    assert "; " in refused(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "name", ["a.hdr", "a.img", "a.gipl", "a.tif", "a.png", "a.txt", "a", "a.mgz", "a.vtk", "nii.gz"]
+)
+def test_formats_that_do_not_say_where_they_lie(tmp_path, name):
+    (tmp_path / name).write_bytes(b"whatever")
+    assert "cannot be read as an image: its name ends in none of .nii, .nii.gz" in refused(tmp_path / name)
+
+
+@pytest.mark.parametrize("suffix", [".NII", ".Nii.Gz", ".MHA", ".NRRD"])
+def test_capitals_in_suffixes(tmp_path, array, suffix):
+    path = tmp_path / f"a{suffix.lower()}"
+    write_image(path, array, AFFINE)
+    np.testing.assert_array_equal(read_image(path.rename(tmp_path / f"a{suffix}")).array, array)
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype", "text"),
+    [(300, np.uint8, "from 0 to 300"), (-1, np.uint8, "from -1 to 0"), (40000, np.int16, "from 0 to 40000"),
+     (2**40, np.int32, "e+12"), (0.5, np.uint8, "from 0 to 0.5"), (np.nan, np.uint8, "nan"), (np.inf, np.int16, "inf"),
+     (2, bool, "from 0 to 2")],
+)  # fmt: skip
+def test_integers_beyond_the_type_are_not_wrapped(tmp_path, value, dtype, text):
+    array = np.zeros((3, 4, 5), np.float64 if isinstance(value, float) else np.int64)
+    array[1, 1, 1] = value
+    write_image(tmp_path / "a.mha", array, AFFINE)
+    said = refused(tmp_path / "a.mha", dtype=dtype)
+    assert text in said
+    assert "not whole numbers from" in said
+
+
+@pytest.mark.parametrize(("value", "dtype"), [(255, np.uint8), (-32768, np.int16), (1, bool), (7, np.float32)])
+def test_numbers_that_fit_are_cast(tmp_path, value, dtype):
+    array = np.zeros((3, 4, 5), np.float64)
+    array[1, 1, 1] = value
+    write_image(tmp_path / "a.nii.gz", array, AFFINE)
+    image = read_image(tmp_path / "a.nii.gz", dtype)
+    assert image.array.dtype == dtype
+    assert image.array[1, 1, 1] == value
+
+
+@pytest.mark.parametrize("degrees", [0.4, 3, 12])
+def test_resampling_of_a_grid_that_is_not_at_right_angles_is_true(degrees):
+    """ITK would put it upright; values say where they lie, in mm along y."""
+    shear = np.eye(4)
+    shear[1, 2] = np.tan(np.deg2rad(degrees))
+    skewed = shear @ np.array([[2.0, 0, 0, -50], [0, 2, 0, -60], [0, 0, 5, -10], [0, 0, 0, 1]])
+    y_mm = np.einsum("i,ixyz->xyz", skewed[1, :3], np.indices((60, 80, 30))) + skewed[1, 3]
+    target = np.array([[-4.0, 0, 0, 40], [0, 4, 0, -20], [0, 0, 4, 10], [0, 0, 0, 1]])
+    shape = (15, 12, 20)
+    found = resample(Image(y_mm.astype(np.float32), skewed), shape, target, outside=np.nan)
+    place = np.einsum("i,ixyz->xyz", target[1, :3], np.indices(shape)) + target[1, 3]
+    assert np.isfinite(found).mean() > 0.9
+    np.testing.assert_allclose(found[np.isfinite(found)], place[np.isfinite(found)], atol=1e-3)

@@ -5,9 +5,20 @@ import numpy as np
 import pytest
 
 from clickpet.errors import InputError
+from clickpet.files import write_json
+from clickpet.geometry import Turn
 from clickpet.images import read_image, resample, write_image
 from clickpet.ingest import findings
-from clickpet.ingest.findings import CODES, Finding, as_record, findings_table, rank_findings, require_sound
+from clickpet.ingest.findings import (
+    CODES,
+    Finding,
+    as_record,
+    findings_table,
+    rank_findings,
+    require_sound,
+    require_sound_study,
+    soft_lines,
+)
 from clickpet.ingest.lesion_quality import check_liver
 from clickpet.ingest.quality import check_files, check_study
 from clickpet.ingest.thresholds import THRESHOLDS
@@ -358,3 +369,97 @@ def test_the_liver_alone():
     ]
     assert check_liver(suv=suv * 10, liver=liver, affine=affine, tracer="psma") == []
     assert [found.code for found in check_liver(suv=suv, liver=liver & False, affine=affine)] == ["liver_volume"]
+
+
+# --- units, offsets, padding and coverage; records; new patients ---------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("factor", "severity"), [(380, "hard"), (26, "hard"), (24, "soft"), (5, "soft"), (0.03, "soft")]
+)
+def test_the_mean_of_the_body_tells_other_units(study, factor, severity):
+    """Bq/ml with a highest value below 5000 is none; kBq/ml is some times too high, which may be a small patient."""
+    found = check(
+        study, suv=study["suv"] * np.float32(factor), truth=None, organs=None, thresholds={"suv_max_hard": (0, 5000)}
+    )
+    level = only([finding for finding in found if finding.code in ("not_suv", "suv_level")])
+    assert (level.severity, level.code) == (severity, "not_suv" if severity == "hard" else "suv_level")
+    assert level.value == pytest.approx(0.81 * factor, rel=0.05)
+
+
+@pytest.mark.parametrize("offset", [1000, 1024])
+@pytest.mark.parametrize("padding", [-1024, -2000])
+def test_a_ct_with_an_offset_whose_padding_looks_like_air(study, offset, padding):
+    ct = study["ct"] + offset
+    ct[:6] = ct[-6:] = padding
+    found = only([finding for finding in check(study, ct=ct) if finding.severity == "hard"])
+    assert (found.code, found.mend) == ("not_hu", "subtract 1024 or convert it with its rescale intercept")
+    assert found.value == pytest.approx(40 + offset, abs=10)
+
+
+@pytest.mark.parametrize(
+    ("slices", "severity"), [(slice(0, 50), "hard"), (slice(60, 61), "hard"), (slice(0, 80), "soft")]
+)
+@pytest.mark.parametrize("axes", ["LAS", "PIR", "ASR"])
+def test_a_ct_of_few_slices(study, slices, severity, axes):
+    ct = np.full_like(study["ct"], -1024)
+    ct[:, :, slices] = study["ct"][:, :, slices]
+    turn = Turn.between(AFFINE, axes)
+    found = check_study(
+        ct=turn.array(ct),
+        suv=turn.array(study["suv"]),
+        affine=turn.affine(SHAPE, AFFINE),
+        thresholds={"min_extent_mm": 0},
+    )
+    covered = only([finding for finding in found if finding.code == "ct_coverage"])
+    assert covered.severity == severity
+    assert covered.value == 110 - (slices.stop - slices.start)
+
+
+def test_a_ct_of_another_patient_whose_air_is_where_the_uptake_is(study):
+    ct = np.full_like(study["ct"], -1000)
+    ct[:20, :20] = 40
+    found = only([finding for finding in check(study, ct=ct, truth=None) if finding.code == "ct_misplaced"])
+    assert found.severity == "hard"
+
+
+@pytest.mark.parametrize("axes", ["LAS", "RAS", "LPS", "PIR", "SAL", "IPR", "ASR", "LSA", "RIP"])
+def test_findings_do_not_depend_on_the_order_of_axes(study, axes):
+    """Coverage runs along the body, whichever axis that is; only the axes themselves are told."""
+    half = {name: study[name][:, :, :80] for name in ("ct", "suv", "truth")}
+    half["ct"][:, :, 75:] = -1024
+    expected = check_study(**half, affine=AFFINE)
+    assert {finding.code for finding in expected} == {"coverage", "ct_coverage"}
+    turn = Turn.between(AFFINE, axes)
+    turned = {name: turn.array(volume) for name, volume in half.items()}
+    found = check_study(**turned, affine=turn.affine(half["ct"].shape, AFFINE))
+    assert [finding for finding in found if finding.code != "axes"] == expected
+    told = [finding.what for finding in found if finding.code == "axes"]
+    assert len(told) == (axes[2] != "S")
+    assert not told or f"its axes are {axes}, not LAS" in told[0]
+
+
+def test_warnings_in_records_are_soft_findings(study, tmp_path):
+    write_image(tmp_path / "ct.nii.gz", study["ct"], AFFINE)
+    write_image(tmp_path / "suv.nii.gz", study["suv"], AFFINE)
+    write_json(
+        tmp_path / "case.json", {"suv": {"warnings": ["odd weight"]}, "ct": {"warnings": ["odd frame", "padding"]}}
+    )
+    write_json(tmp_path / "truth.json", {"label": {"warnings": ["specks"]}, "lesions": 2})
+    files = {"ct": tmp_path / "ct.nii.gz", "suv": tmp_path / "suv.nii.gz"}
+    assert check_files("a", "a", **files)["findings"] == []
+    record = check_files("a", "a", **files, records=[tmp_path / "case.json", tmp_path / "truth.json"])
+    assert (record["hard"], record["soft"]) == (0, 4)
+    assert {found["code"] for found in record["findings"]} == {"header"}
+    told = [found["what"] for found in record["findings"]]
+    assert told == ["PET: odd weight", "CT: odd frame", "CT: padding", "label: specks"]
+    assert len(rank_findings([record])) == 4
+
+
+def test_a_new_patient_with_a_hard_finding_stops(capsys):
+    soft, hard = Finding("soft", "spacing", "wide", 9.0, "look"), Finding("hard", "not_suv", "hot", 1.0, "give SUV")
+    require_sound_study(as_record("Jane 1", "jane", [soft]))
+    assert capsys.readouterr().out == "warning: wide; look\n"
+    assert soft_lines(as_record("Jane 1", "jane", [hard, soft])) == ["warning: wide; look"]
+    with pytest.raises(InputError, match=r"^case Jane 1: hot; give SUV$"):
+        require_sound_study(as_record("Jane 1", "jane", [hard, soft]))

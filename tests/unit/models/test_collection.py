@@ -190,6 +190,7 @@ def test_one_file_is_a_discriminator_of_one_fold(released, tmp_path):
 def test_files_whose_names_tell_no_fold_are_numbered(released, tmp_path):
     for old, new in (("best_fold3.pt", "b.pt"), ("best_fold10.pt", "a.pt")):
         (released / "cnn" / old).rename(released / "cnn" / new)
+    (released / "cnn" / "._a.pt").write_bytes(b"\0\5\x16\7 of a Mac")
     report = add_model("tracer", released / "cnn", tmp_path / "models")
     assert {fold: keys["file"] for fold, keys in report["folds"].items()} == {"0": "a.pt", "1": "b.pt"}
 

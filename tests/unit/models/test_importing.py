@@ -8,8 +8,9 @@ from foreign_weights import Hostile, tracer_weights
 from tiny_models import checkpoint, write_model
 
 from clickpet.errors import InputError
-from clickpet.models.importing import fit_weights, import_lesion_model, import_tracer_models
+from clickpet.models.importing import fit_weights, import_lesion_model, import_pretrained, import_tracer_models
 from clickpet.nnunet.model_folder import build_network, load_network, read_model_folder
+from clickpet.tracer.network import load_discriminator
 
 DUAL = "clickpet.nnunet.network.DualHeadResidualEncoderUNet"
 INPUT = torch.randn(1, 3, 16, 16, 16, generator=torch.Generator().manual_seed(0))
@@ -113,6 +114,15 @@ def cut(weights):
     return {key: value for key, value in weights.items() if "transpconvs" not in key}
 
 
+def spoil(value):
+    def change(weights):
+        weights = {key: tensor.clone() for key, tensor in weights.items()}
+        next(tensor for key, tensor in weights.items() if "transpconvs.0.weight" in key)[0, 0, 0, 0, 0] = value
+        return weights
+
+    return change
+
+
 def widen(weights):
     return {key: torch.cat([value, value]) if "decoder.seg_layers" in key else value for key, value in weights.items()}
 
@@ -120,6 +130,8 @@ def widen(weights):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        (spoil(float("nan")), r"fold_1.*: its weights are not finite \(NaN or infinite in .*transpconvs\.0\.weight"),
+        (spoil(float("inf")), r"fold_1.*: its weights are not finite \(NaN or infinite in .*transpconvs\.0\.weight"),
         (cut, r"fold_1.*lacks decoder\.transpconvs\.0\.weight, decoder\.transpconvs\.0\.bias"),
         (widen, r"fold_1.*differs in shape: decoder\.seg_layers\.0\.weight \(4, 4, 1, 1, 1\) instead of \(2, 4, 1"),
     ],
@@ -204,6 +216,28 @@ def test_no_tracer_discriminator(tmp_path):
     with pytest.raises(InputError, match=r"conv6\.bias missing"):
         import_tracer_models({0: tmp_path / "b.pt"}, tmp_path / "tracer")
     assert not (tmp_path / "tracer").exists()
+
+
+@pytest.mark.parametrize("value", [float("nan"), -float("inf")])
+def test_a_tracer_discriminator_that_is_not_finite(tmp_path, value):
+    weights = tracer_weights()
+    weights["fc3.bias"][2] = value
+    torch.save(weights, tmp_path / "a.pt")
+    with pytest.raises(InputError, match=r"a\.pt: its weights are not finite \(NaN or infinite in fc3\.bias of 22\)"):
+        import_tracer_models({0: tmp_path / "a.pt"}, tmp_path / "tracer")
+    with pytest.raises(InputError, match=r"not finite"):
+        load_discriminator(tmp_path / "a.pt")
+    assert not (tmp_path / "tracer").exists()
+
+
+def test_a_pretrained_start_that_is_not_finite(tmp_path):
+    folder = write_model(tmp_path / "ct_pet", channels={"0": "CT", "1": "CT"})
+    path = folder / "fold_0" / "checkpoint_final.pth"
+    content = torch.load(path, weights_only=False)
+    torch.save({**content, "network_weights": spoil(float("nan"))(content["network_weights"])}, path)
+    with pytest.raises(InputError, match="not finite"):
+        import_pretrained(path, tmp_path / "pretrained.pth")
+    assert not (tmp_path / "pretrained.pth").exists()
 
 
 def test_a_bare_state_dict_is_a_lesion_model_too(tmp_path):

@@ -44,6 +44,18 @@ def test_load_network_gives_the_saved_weights(folder, fold):
     assert network(torch.zeros(1, 3, 16, 16, 16)).shape == (1, 2, 16, 16, 16)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("name", ["encoder.stem.convs.0.conv.weight", "decoder.seg_layers.0.bias"])
+def test_weights_that_are_not_finite_are_refused(folder, value, name):
+    path = folder / "fold_0" / "checkpoint_final.pth"
+    content = torch.load(path, weights_only=False)
+    content["network_weights"][name].view(-1)[1] = value
+    torch.save(content, path)
+    with pytest.raises(InputError, match=rf"fold_0/checkpoint_final\.pth: its weights are not finite .*{name}"):
+        load_network(read_model_folder(folder), 0)
+    assert load_network(read_model_folder(folder), "all")
+
+
 def test_dual_head_gives_lesion_logits_only(tmp_path):
     folder = write_model(tmp_path / "fdg", network=DUAL, organ_classes=5)
     network = load_network(read_model_folder(folder), 0)

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from clickpet.errors import InputError
+from clickpet.geometry import Turn
 from clickpet.nnunet.plans import (
     Topology,
     dataset_json,
@@ -30,6 +31,20 @@ def test_fingerprint_of_a_case():
     assert case["relative_size_after_cropping"] == 1.0
     assert sorted(intensities[0]) == sorted(ct[truth == 1])
     assert sorted(intensities[1]) == sorted(suv[truth == 1])
+
+
+@pytest.mark.parametrize("axes", ["RAS", "PIR", "SAR", "IPL"])
+def test_fingerprints_do_not_depend_on_the_order_of_axes(axes):
+    affine = np.diag([-2.0, 2.5, 3.0, 1.0])
+    _, ct, suv, truth = a_case()
+    ct[:3] = suv[:3] = 0
+    turn = Turn.between(affine, axes)
+    case, intensities = fingerprint_case(ct, suv, truth, affine)
+    volumes = (turn.array(volume) for volume in (ct, suv, truth))
+    turned, found = fingerprint_case(*volumes, turn.affine(ct.shape, affine))
+    assert turned == case
+    assert case["shape_after_crop"] == [30, 24, 17]
+    np.testing.assert_array_equal(found, intensities)
 
 
 def test_zero_margins_are_cropped():

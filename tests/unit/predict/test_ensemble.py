@@ -7,6 +7,7 @@ from scipy.ndimage import gaussian_filter
 from tiny_models import write_model
 
 from clickpet.errors import InputError
+from clickpet.geometry import Turn
 from clickpet.predict.ensemble import NNUNET_OPTIONS, LesionEnsemble
 
 SHAPE = (22, 24, 18)
@@ -313,3 +314,57 @@ def test_other_errors_of_a_network_are_not_taken_for_too_little_memory(ensemble,
 
     with pytest.raises(RuntimeError, match="shapes do not fit"):
         LesionEnsemble(ensemble.model, (0,), [broken]).predict(*case, affine(EQUAL_MM), batch=4)
+
+
+@pytest.mark.parametrize("axes", ["LAS", "RAS", "LPS", "LAI", "PIR", "SAR", "ASL", "IPL", "RSP"])
+@pytest.mark.parametrize("spacing_mm", [EQUAL_MM, OTHER_MM])
+def test_the_order_of_axes_changes_nothing(ensemble, case, spacing_mm, axes):
+    """The same study stored with other axes gives the same mask and map, in its own order."""
+    options = {"tile_step": 0.6, "mirror_axes": (2,), "disagreement": "everywhere"}
+    right = ensemble.predict(*case, affine(spacing_mm), **options)
+    assert right.mask.any()
+    turn = Turn.between(affine(spacing_mm), axes)
+    own = turn.affine(SHAPE, affine(spacing_mm))
+    found = ensemble.predict(*(turn.array(array) for array in case), own, **options)
+    assert found.mask.shape == turn.array(case[0]).shape
+    np.testing.assert_array_equal(found.mask, turn.array(right.mask))
+    np.testing.assert_array_equal(found.disagreement, turn.array(right.disagreement))
+    np.testing.assert_array_equal(found.affine, own)
+    assert found.details["orientation"] == axes
+    numbers = ("tiles", "forward_passes", "network_grid", "disagreement", "mirror_axes", "voxels")
+    assert {name: found.details[name] for name in numbers} == {name: right.details[name] for name in numbers}
+
+
+def test_a_tilted_study_is_seen_as_the_axes_it_is_nearest_to(ensemble, case):
+    angle = np.deg2rad(10)
+    tilt = np.eye(4)
+    tilt[1:3, 1:3] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    right = ensemble.predict(*case, affine(EQUAL_MM), mirror_axes=())
+    np.testing.assert_array_equal(ensemble.predict(*case, tilt @ affine(EQUAL_MM), mirror_axes=()).mask, right.mask)
+
+
+class Broken(torch.nn.Module):
+    """A network that gives a number that is none in one voxel of a tile."""
+
+    def __init__(self, network, value, channel):
+        super().__init__()
+        self.network, self.value, self.channel = network, value, channel
+
+    def forward(self, images):
+        logits = self.network(images).clone()
+        logits[-1, self.channel, 3, 4, 5] = self.value
+        return logits
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("channel", [0, 1])
+@pytest.mark.parametrize("options", [{}, {"fold_average": "logits"}, NNUNET_OPTIONS])
+def test_logits_that_are_not_finite_are_refused(ensemble, case, value, channel, options):
+    """One such fold would empty the mask of the whole ensemble, or fill it."""
+    networks = [*ensemble.networks[:2], Broken(ensemble.networks[2], value, channel)]
+    broken = LesionEnsemble(ensemble.model, (0, 1, 2), networks)
+    with pytest.raises(
+        InputError, match=r"fold_2/checkpoint_final\.pth: fold 2 gave values that are not finite"
+    ) as caught:
+        broken.predict(*case, affine(EQUAL_MM), **options)
+    assert "leave it out of 'folds'" in str(caught.value)

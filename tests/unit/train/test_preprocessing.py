@@ -7,6 +7,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 from tiny_models import dataset, plans
 
+from clickpet.geometry import Turn
 from clickpet.train.preprocessing import preprocess_case
 
 SHAPE = (31, 26, 29)
@@ -105,3 +106,19 @@ def test_resampling_that_is_not_ours_stays_nnunets(case):
     ct, suv, heatmaps, truth, organs = case
     data, *_ = preprocess_case(ct, suv, heatmaps[:1], truth, organs, affine, plans=other, dataset=dataset())
     assert np.abs(data[0] - ours(case, affine)[0][0]).max() > 0.01
+
+
+@pytest.mark.parametrize("axes", ["RAS", "LPS", "PIR", "SAR", "IPL", "ASL"])
+@pytest.mark.parametrize("spacing_mm", [(2, 2, 3), (2.7, 2.5, 4)])
+def test_the_order_of_axes_changes_nothing(case, spacing_mm, axes):
+    ct, suv, heatmaps, truth, organs = case
+    turn = Turn.between(las(*spacing_mm), axes)
+    turned = [turn.array(volume) for volume in (ct, suv, truth, organs)]
+    data, labels, properties = preprocess_case(
+        *turned[:2], [turn.array(heatmaps[0])], *turned[2:], turn.affine(SHAPE, las(*spacing_mm)),
+        plans=PLANS, dataset=dataset(),
+    )  # fmt: skip
+    right, right_labels, right_properties = ours(case, las(*spacing_mm))
+    np.testing.assert_array_equal(data, right)
+    np.testing.assert_array_equal(labels, right_labels)
+    assert properties["digest"] == right_properties["digest"]

@@ -137,6 +137,18 @@ def test_results_are_collected_under_the_cases_name(scans, models, runs):
     assert runs[0][0]["keep_logs"] is False
 
 
+def test_soft_findings_of_the_quality_control_are_told(scans, models, runs):
+    def during(folder):
+        [case] = (folder / "results" / "cases").iterdir()
+        findings = [{"severity": "soft", "what": "the CT covers 20 of 30 slices", "mend": "look at it"}]
+        (case / "quality.json").write_text(json.dumps({"findings": findings}))
+
+    runs[1].during = during
+    said = []
+    predict(scans, models, progress=said.append)
+    assert said == ["warning: the CT covers 20 of 30 slices; look at it"]
+
+
 def test_a_folder_in_use_is_refused_before_anything_is_written(scans, models, runs, tmp_path, monkeypatch):
     monkeypatch.setattr(folder_lock, "WAIT_S", 0.1)
     monkeypatch.setattr(new_patient, "locked_folder", lambda folder, **options: locked_folder(folder, wait_s=0.1))
