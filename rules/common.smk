@@ -2,7 +2,6 @@
 import os
 import sys
 from difflib import get_close_matches
-from functools import cache
 
 from clickpet.train.options import TrainingOptions
 from clickpet.workflow.buckets import bucket_count, bucket_of
@@ -156,26 +155,19 @@ def mip_of(wildcards):
 def networks(case, model):
     """What a case's jobs wait for of a model (fdg, psma, tracer): a short file about its networks, or all of its files.
 
-    A train case waits for the one fold that holds it out. All of the files of an ensemble, as inputs of every job, make
-    the graph of a thousand cases an eighth slower.
+    All of the files, as inputs of every job, make the graph of a thousand cases an eighth slower. A train case waits for
+    all folds that it might be held out by: which one is known only when the splits are drawn.
     """
     if is_imported(case):
         return files_of_model(config["predict"]["models"], model, folds_for(case, model))
-    if STUDIES[case].split == "train":
-        return [f"results/models/{model}/fold_{fold_of(case)}/training.json"]
-    return [f"results/models/{model}/ensemble.json"]
+    return [f"results/models/{model}/{members_for(case)}.json"]
 
 
-def fold_of(case):
-    """Fold that holds a train case out; known when the splits are drawn."""
-    splits = checkpoints.split_patients.get().output.splits
-    fold = load_splits(splits)["cases"].get(case)
-    if str(fold) not in NUMBERED_FOLDS:
-        sys.exit(f"{splits}: train case {case} is in fold {fold}, none of {', '.join(NUMBERED_FOLDS)}; delete the file")
-    return fold
+def members_for(case):
+    """The folds of our own models that may see a case, by their name in MEMBERS."""
+    return "cross_validation" if STUDIES[case].split == "train" else "ensemble"
 
 
-@cache
 def load_splits(path):
     """The folds that were drawn."""
     try:
@@ -222,7 +214,7 @@ def folds_for(case, model):
     """Folds of a model (fdg, psma, tracer) that may see a case: never a train case one that was trained on all."""
     if is_imported(case):
         return IMPORTED.folds.get(model, [])
-    return NUMBERED_FOLDS if STUDIES[case].split == "train" else FOLDS
+    return MEMBERS[members_for(case)]
 
 
 def lesion_folds_for(wildcards):
@@ -292,6 +284,7 @@ config = load_config(config)
 STUDIES = {study.slug: study for study in load_cohort(config["cohort"])}
 FOLDS = [str(fold) for fold in config["folds"]]
 NUMBERED_FOLDS = [fold for fold in FOLDS if fold != "all"]
+MEMBERS = {"cross_validation": NUMBERED_FOLDS, "ensemble": FOLDS}
 TRAIN, SCORED, CASES = train_cases(), slugs("train", "test"), list(STUDIES)
 ORGAN_BUCKETS = {case: f"{bucket_of(case, bucket_count(len(TRAIN))):03d}" for case in TRAIN}
 # what a kept organ map depends on besides its CT: only what decides its values, for a map costs minutes of a GPU
@@ -327,7 +320,7 @@ IMPORTED = load_models(config, STUDIES)
 check_splits()
 DISCRIMINATOR = ["tracer"] if len(TRAINED) > 1 else []
 DISCRIMINATOR_FOLDS = FOLDS if DISCRIMINATOR else []
-ENSEMBLES_USED = any(STUDIES[case].split != "train" and not is_imported(case) for case in CASES)
+USED_MEMBERS = sorted({members_for(case) for case in CASES if not is_imported(case)}) if TRAINED else []
 # the models that new patients get, {tracer: folds}
 NEW_MODELS = {t: IMPORTED.folds[t] for t in IMPORTED.tracers} if IMPORTED else {t: FOLDS for t in TRAINED}
 
@@ -337,5 +330,6 @@ wildcard_constraints:
     tracer="fdg|psma",
     fold="[0-9]+|all",
     model="fdg|psma|tracer",
+    members="cross_validation|ensemble",
     clicks="[0-9]+",
     bucket="[0-9]+",

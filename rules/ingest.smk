@@ -74,7 +74,7 @@ rule count_lesions:
         "../scripts/count_lesions.py"
 
 
-checkpoint split_patients:
+rule split_patients:
     """Share the train patients out among the folds, once for all models."""
     input:
         counts="results/lesion_counts.json",

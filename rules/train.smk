@@ -186,21 +186,23 @@ rule train_lesion_fold:
 
 
 rule list_networks:
-    """Digests of the networks of a model's ensemble, in one short file."""
+    """Digests of the networks that may see train cases (cross_validation) or others (ensemble), in one short file."""
     input:
-        files=lambda wildcards: files_of_model("results/models", wildcards.model, FOLDS),
-        trainings=expand("results/models/{{model}}/fold_{fold}/training.json", fold=FOLDS),
+        files=lambda wildcards: files_of_model("results/models", wildcards.model, MEMBERS[wildcards.members]),
+        trainings=lambda wildcards: expand(
+            "results/models/{{model}}/fold_{fold}/training.json", fold=MEMBERS[wildcards.members]
+        ),
     output:
-        networks="results/models/{model}/ensemble.json",
+        networks="results/models/{model}/{members}.json",
     log:
-        "logs/list_networks/{model}.log",
+        "logs/list_networks/{model}/{members}.log",
     benchmark:
-        "benchmarks/list_networks/{model}.tsv"
+        "benchmarks/list_networks/{model}/{members}.tsv"
     localrule: True
     conda:
         "../envs/core.yaml"
     params:
-        folds=FOLDS,
+        folds=lambda wildcards: MEMBERS[wildcards.members],
         code=code("list_networks"),
     script:
         "../scripts/list_networks.py"

@@ -1,8 +1,4 @@
-"""Snakemake's command line, except that all jobs of the DAG are noted as done, on empty files, and none is run.
-
-The splits are made up, because with them the graph changes: what waits for a fold knows then which. So this is to be
-called twice.
-"""
+"""Snakemake's command line, except that all jobs of the DAG are noted as done, on empty files, and none is run."""
 
 import json
 import sys

@@ -127,15 +127,11 @@ def test_a_second_call_does_nothing(run):
     assert "Nothing to be done" in run.finish()
 
 
-def trainings_of(run, *options) -> dict[tuple[str, str], str]:
-    """What a dry run says of each training that it plans."""
-    said = subprocess.run(
-        [*run.command[:3], "-n", *run.command[3:-1], *options],
-        cwd=run.folder,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
+def trainings_of(run, changes: str = "") -> dict[tuple[str, str], str]:
+    """What a dry run says of each training that it plans, with a config of `changes`."""
+    (run.folder / "changes.yaml").write_text(changes or "seed: 42")
+    command = [*run.command[:3], "-n", *run.command[3:-1], "changes.yaml"]
+    said = subprocess.run(command, cwd=run.folder, capture_output=True, text=True, check=True).stdout
     blocks = [
         block for block in re.split(r"^(?=(?:local)?rule )", said, flags=re.MULTILINE) if "train_lesion" in block[:22]
     ]
@@ -151,8 +147,8 @@ def test_a_dry_run_tells_what_trainings_will_do(run, tmp_path):
     aside = checkpoint.rename(checkpoint.with_suffix(".aside"))
     try:
         assert trainings_of(run) == {("fdg", "0"): TAKEN_OVER}
-        assert trainings_of(run, "--config", "train={learning_rate: 0.5}")["fdg", "0"] == FROM_START
-        assert set(trainings_of(run, "--config", "heatmap={sigma_tumor: 5}").values()) == {NOT_KNOWN}
+        assert trainings_of(run, "train: {learning_rate: 0.5}")["fdg", "0"] == FROM_START
+        assert set(trainings_of(run, "heatmap: {sigma_tumor: 5}").values()) == {NOT_KNOWN}
     finally:
         aside.rename(checkpoint)
     assert trainings_of(run) == {}
