@@ -42,8 +42,8 @@ if config["organs"]["provider"] == "totalsegmentator":
         conda:
             "../envs/deep.yaml"
         params:
-            fast=config["organs"]["fast"],
             weights=config["organs"]["weights"],
+            settings=ORGAN_SETTINGS,
             code=code("find_organ_weights"),
         script:
             "../scripts/find_organ_weights.py"
@@ -79,7 +79,9 @@ if config["organs"]["provider"] == "totalsegmentator":
     rule keep_organs:
         """Take a case's map out of its bucket, and look at the uptake of the liver."""
         input:
+            # a bucket that runs again for a new case redoes no other; other settings do, by way of models.json
             bucket=ancient(lambda wildcards: f"results/organs/bucket_{ORGAN_BUCKETS[wildcards.case]}.json"),
+            models="results/organs/models.json",
             ct="results/cases/{case}/ct.nii.gz",
             suv="results/cases/{case}/suv.nii.gz",
             truth="results/cases/{case}/truth.nii.gz",

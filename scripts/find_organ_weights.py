@@ -1,4 +1,4 @@
-"""See that TotalSegmentator's weights are there, before anything is computed that would need them."""
+"""See that TotalSegmentator's weights are there, and write down what decides the organ maps."""
 
 from clickpet.workflow.job import logged
 
@@ -8,7 +8,8 @@ def main(job):
         from clickpet.files import write_json
         from clickpet.organs.totalsegmentator import find_weights
 
-        write_json(job.output.models, find_weights(fast=job.params.fast, weights=job.params.weights))
+        models = find_weights(fast=job.params.settings["fast"], weights=job.params.weights)
+        write_json(job.output.models, {"settings": job.params.settings, "models": models})
 
 
 if "snakemake" in globals():

@@ -418,3 +418,22 @@ def test_where_trainings_ask_for_a_gpu_it_is_checked_first(workflow):
     planned = re.findall(r"^(?:local)?rule (\w+):$", said, flags=re.MULTILINE)
     assert [rule for rule in planned if rule not in ("all", "prepare", "train")] == ["check_gpu"]
     assert "Nothing to be done" in workflow.snakemake("-n", "--set-resources", "train_lesion_fold:gpu=0")
+
+
+def test_other_settings_of_totalsegmentator_re_run_the_organs_of_every_case_and_a_new_case_only_its_own(tmp_path):
+    config = CONFIG.replace("{provider: given, scheme: clickpet}", "{provider: totalsegmentator, weights: in}")
+    workflow = Workflow(tmp_path)
+    workflow.write(config, ROWS)
+    workflow.snakemake("all")
+
+    def kept(config, rows=ROWS) -> set[str]:
+        workflow.write(config, rows)
+        said = workflow.snakemake("-n")
+        blocks = re.split(r"^(?=(?:local)?rule \w+:$)", said, flags=re.MULTILINE)
+        return {
+            re.search(r"wildcards: case=(\S+)", block)[1] for block in blocks if block.startswith("rule keep_organs:")
+        }
+
+    assert kept(config) == set()
+    assert len(kept(config.replace("weights: in", "weights: in, fast: true"))) == 4
+    assert kept(config, [*ROWS, f"fdg_n\tfdg\tp9\tUKT\ttrain\t{FILES}"]) == {"fdg_n"}
