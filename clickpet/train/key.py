@@ -29,6 +29,11 @@ def fold_cases(splits: dict, cases: Sequence[str], fold: str) -> tuple[list[str]
     """
     if fold == "all":
         return list(cases), list(cases)
+    absent = [case for case in cases if case not in splits["cases"]]
+    if absent:
+        raise InputError(
+            f"has no fold for {absent[0]}", where="results/splits.json", mend="delete it: the folds are drawn again"
+        )
     held_out = [case for case in cases if str(splits["cases"][case]) == fold]
     training = [case for case in cases if str(splits["cases"][case]) != fold]
     if not training:

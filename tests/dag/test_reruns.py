@@ -252,7 +252,6 @@ def test_a_lost_checkpoint_is_trained_again_before_anything_is_predicted_with_it
     [
         ("", "splits: results/splits.json: cannot be read"),
         ('{"cases": {"fdg_b": "0"}}', "splits: results/splits.json: the fold of 'fdg_b' is '0', no number; delete it"),
-        ('{"cases": {"fdg_b": 0}}', "results/splits.json: train case fdg-a-1.x"),
     ],
 )
 def test_broken_splits_are_a_line_and_delete_nothing(workflow, text, line):

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from clickpet.errors import InputError
 from clickpet.files import write_json, write_text
 from clickpet.train.checkpoints import FINAL, LATEST
 from clickpet.train.key import CURRENT, fold_cases, training_key
@@ -88,3 +89,8 @@ def test_where_nothing_says_which_is_the_newest_nothing_is_dropped(results):
     old = leave(results, FINAL, current=False)
     assert drop_superseded(results) == []
     assert old.exists()
+
+
+def test_a_case_without_a_fold_is_refused():
+    with pytest.raises(InputError, match="has no fold for z; delete it"):
+        fold_cases(SPLITS, [*CASES, "z"], "0")
