@@ -42,6 +42,9 @@ def on_cluster(cluster) -> Callable[..., Run]:
     def make(folder: Path, resources: dict[str, dict] | None = None, **options) -> Run:
         run = Run(folder, "slurm", cluster.environment, **options)
         settings = yaml.safe_load((ROOT / "profiles" / "slurm" / "config.yaml").read_text()) | SETTINGS
+        for values in settings["set-resources"].values():  # the cluster's GPUs are made up: torch would find none
+            if "gpu" in values:
+                values["gpu"] = 0
         for rule, values in (resources or {}).items():
             settings["set-resources"][rule] = settings["set-resources"].get(rule, {}) | values
         (folder / "slurm").mkdir()
