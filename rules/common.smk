@@ -8,7 +8,7 @@ from clickpet.workflow.buckets import bucket_count, bucket_of
 from clickpet.cohort import FILES, TRACERS, read_cohort
 from clickpet.config import ConfigError, read_config, resolve
 from clickpet.errors import InputError
-from clickpet.files import content_hash, read_json
+from clickpet.files import content_hash
 from clickpet.ingest.splits import given_splits, read_splits
 from clickpet.models.settings import CHECKPOINTS, read_settings, trained_with
 from clickpet.workflow.code_key import code_key
@@ -168,18 +168,13 @@ def members_for(case):
     return "cross_validation" if STUDIES[case].split == "train" else "ensemble"
 
 
-def load_splits(path):
-    """The folds that were drawn."""
-    try:
-        return read_splits(path)
-    except InputError as error:
-        sys.exit(f"splits: {error}")
-
-
 def check_splits():
     """End with a line if the folds that were drawn, or the user's own, are broken: before any output is deleted."""
     if os.path.exists("results/splits.json"):
-        load_splits("results/splits.json")
+        try:
+            read_splits("results/splits.json")
+        except InputError as error:
+            sys.exit(f"splits: {error}")
     if config["splits"] and TRAIN:
         try:
             given_splits(config["splits"], [STUDIES[case].as_dict() for case in TRAIN], n_folds=len(NUMBERED_FOLDS))
