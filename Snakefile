@@ -136,7 +136,7 @@ rule all:
             tracer=TRAINED,
             file=["dataset", "dataset_fingerprint", "resencl_plans", "plans", "training_set"],
         ),
-        expand("results/models/{model}/{members}.json", model=[*TRAINED, *DISCRIMINATOR], members=USED_MEMBERS),
+        expand("results/models/{model}/{networks}.json", model=[*TRAINED, *DISCRIMINATOR], networks=NETWORK_LISTS),
         expand("results/models/tracer/fold_{fold}/training.json", fold=DISCRIMINATOR_FOLDS),
         expand("results/models/{discriminator}/mips.npy", discriminator=DISCRIMINATOR),
         "results/lesion_counts.json" if TRAIN else [],
