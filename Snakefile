@@ -90,7 +90,7 @@ rule predict:
             case=slugs("predict"),
             file=["lesions.nii.gz", "lesion_table.csv", "study.json", "prediction.json", "mip.png"],
         ),
-        expand(list(DISAGREEMENT_MAP.values()), case=slugs("predict")),
+        expand(list(PREDICTION_MAPS.values()), case=slugs("predict")),
 
 
 rule report:
@@ -117,7 +117,7 @@ rule all:
                 *["lesions_raw.nii.gz", "prediction.json", "disagreement.npy", "lesions.nii.gz"],
             ],
         ),
-        expand(list(DISAGREEMENT_MAP.values()), case=CASES),
+        expand(list(PREDICTION_MAPS.values()), case=CASES),
         expand(
             "results/cases/{case}/{file}",
             case=SCORED,

@@ -10,6 +10,7 @@ from clickpet.config import ConfigError, read_config, resolve
 from clickpet.errors import InputError
 from clickpet.files import content_hash
 from clickpet.ingest.splits import given_splits, read_splits
+from clickpet.predict.inference import NOT_OF_INFERENCE
 from clickpet.models.settings import CHECKPOINTS, read_settings, trained_with
 from clickpet.workflow.code_key import code_key
 from clickpet.workflow.slurm_queue import refuse_orphans
@@ -311,8 +312,13 @@ TRAINING_METHOD = method("clickpet.train.trainer.ClickPetTrainer", "clickpet.nnu
 INTERACTIVE = config["report"]["interactive"]
 CLICK_STEPS = config["evaluate"]["click_steps"]
 MIP_OPTIONS = trained_with(config)["mip"]
-PREDICT_OPTIONS = {key: value for key, value in config["predict"].items() if key not in ("models", "save_disagreement")}
-DISAGREEMENT_MAP = {"map": "results/cases/{case}/disagreement.nii.gz"} if config["predict"]["save_disagreement"] else {}
+PREDICT_OPTIONS = {key: value for key, value in config["predict"].items() if key not in NOT_OF_INFERENCE}
+# maps that a prediction writes besides the mask, where they are asked for
+PREDICTION_MAPS = {
+    f"{kind}_map": f"results/cases/{{case}}/{kind}.nii.gz"
+    for kind in ("disagreement", "probability")
+    if config["predict"][f"save_{kind}"]
+}
 BLOCKS = [".b2nd", "_seg.b2nd"]
 PREPROCESSED = [*BLOCKS, ".pkl"]
 TRAINED = [tracer for tracer in TRACERS if train_cases(tracer)]

@@ -19,7 +19,7 @@ from clickpet.evaluate.lesion_table import measure_lesions, measure_study, over_
 from clickpet.ingest.petct import PetCt
 from clickpet.models.settings import CHECKPOINTS, DISCRIMINATOR, ModelSettings, read_settings, trained_with
 from clickpet.postprocess.specks import drop_faint_specks
-from clickpet.predict.inference import Scan, predict_scan
+from clickpet.predict.inference import NOT_OF_INFERENCE, Scan, predict_scan
 from clickpet.tracer.mip import render_mip
 from clickpet.tracer.network import load_discriminator
 from clickpet.tracer.voting import find_tracer
@@ -51,6 +51,7 @@ class Segmentation:
     were used;  lesions : a row for each lesion of `mask` (columns: `measure_lesions`);  totals : of the study
     (`measure_study`);  details : of the prediction (`predict_scan`: members, mirrored axes, tiles, seconds, ...);
     disagreement : float32 (x, y, z), of the folds in `raw_mask`, 0 elsewhere; None where one fold predicted.
+    probability : float16 (x, y, z), lesion probability of the ensemble; None unless predict.save_probability.
     """
 
     mask: np.ndarray
@@ -62,6 +63,7 @@ class Segmentation:
     totals: dict[str, float | int]
     details: dict
     disagreement: np.ndarray | None
+    probability: np.ndarray | None = None
 
 
 def segment_patient(
@@ -97,7 +99,7 @@ def segment_patient(
         HeatmapOptions.from_mapping(settings.heatmap or config["heatmap"]),
         affine=study.affine,
     )
-    options = {name: value for name, value in config["predict"].items() if name not in ("models", "save_disagreement")}
+    options = {name: value for name, value in config["predict"].items() if name not in NOT_OF_INFERENCE}
     prediction = next(
         predict_scan(
             lambda: (Scan(study.ct, study.suv, study.affine), [heatmap]),
@@ -107,6 +109,7 @@ def segment_patient(
             calibration=calibration,
             device=device,
             disagreement="lesions",
+            save_probability=config["predict"]["save_probability"],
         )
     )
     mask = drop_faint_specks(
@@ -129,6 +132,7 @@ def segment_patient(
         totals=measure_study(lesions),
         details=prediction.details,
         disagreement=prediction.disagreement,
+        probability=prediction.probability,
     )
 
 

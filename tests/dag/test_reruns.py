@@ -156,14 +156,16 @@ def test_a_post_processing_threshold_re_runs_no_training_and_no_inference(workfl
     assert not rules(jobs) & (TRAINING | INFERENCE | OWN | {"preprocess_case"})
 
 
-def test_inference_options_re_run_no_training(workflow):
-    jobs = workflow.would_run(CONFIG + "predict: {tile_step: 0.5}\n")
+@pytest.mark.parametrize("option", ["tile_step: 0.5", "threshold: 0.3"])
+def test_inference_options_re_run_no_training(workflow, option):
+    jobs = workflow.would_run(CONFIG + f"predict: {{{option}}}\n")
     assert {"predict_case", "predict_interactive"} <= rules(jobs)
     assert not rules(jobs) & (TRAINING | OWN | {"preprocess_case", "find_tracer"})
 
 
-def test_the_map_of_disagreement_is_made_by_predicting_again_and_trains_nothing(workflow):
-    jobs = workflow.would_run(CONFIG + "predict: {save_disagreement: true}\n")
+@pytest.mark.parametrize("key", ["save_disagreement", "save_probability"])
+def test_a_map_is_made_by_predicting_again_and_trains_nothing(workflow, key):
+    jobs = workflow.would_run(CONFIG + f"predict: {{{key}: true}}\n")
     assert "predict_case" in rules(jobs)
     assert not rules(jobs) & (TRAINING | OWN | {"preprocess_case", "find_tracer", "predict_interactive"})
 
