@@ -320,7 +320,7 @@ def test_broken_folds_of_a_user_are_a_line_before_anything_runs(workflow, text):
     assert line.startswith("config: splits: own.json: ")
 
 
-QUALITY = {"rank_findings", "require_sound_studies"}
+QUALITY = {"rank_findings", "require_sound_studies", "rank_worklist"}
 
 
 @pytest.mark.parametrize("lost", ["quality.tsv", "cases/psma_d/quality.json"])
