@@ -17,7 +17,7 @@ def main(job):
         clicks = read_clicks(job.input.clicks, shape=suv.shape, affine=suv.affine)
         options = HeatmapOptions.from_mapping(job.params.heatmap)
         if job.params.training_clicks == "random":
-            most = max(len(clicks.tumor), len(clicks.background), 1)
+            most = max(clicks.most, 1)
             steps = heatmap_steps(suv.array, clicks, range(1, most + 1), options, affine=suv.affine)
             heatmaps = [heatmap for _, heatmap in steps]
         else:
