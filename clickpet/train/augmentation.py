@@ -131,6 +131,34 @@ class KeepLesions(SegOnlyTransform):
         return segmentation[:1]
 
 
+class MarkOutside(BasicTransform):
+    """Set the last channel of the image (SUV) to -inf where the segmentation says that it is outside the scan."""
+
+    #: Label of what lies outside, as nnU-Net has it until its transform that removes it.
+    LABEL = -1
+
+    def __call__(self, **sample) -> dict:
+        outside = sample["segmentation"][0] == self.LABEL
+        sample["image"][-1].masked_fill_(outside, -torch.inf)
+        return sample
+
+
+class ScanOnly(BasicTransform):
+    """A transform of intensities applied to CT and PET, not to the channels after them (clicks, SUV)."""
+
+    #: CT and PET.
+    CHANNELS = 2
+
+    def __init__(self, transform: ImageOnlyTransform):
+        super().__init__()
+        self.transform = transform
+
+    def __call__(self, **sample) -> dict:
+        image = sample["image"]
+        scan = self.transform(image=image[: self.CHANNELS])["image"]
+        return {**sample, "image": torch.cat((scan, image[self.CHANNELS :]))}
+
+
 def all_transforms(transform: BasicTransform) -> list[BasicTransform]:
     """`transform` and all that it is composed of, depth first."""
     inner = list(getattr(transform, "transforms", []))
