@@ -13,7 +13,7 @@ rule predict_case:
         models=lesion_models,
         calibration=calibration_if_any,
     output:
-        **DISAGREEMENT_MAP,
+        **PREDICTION_MAPS,
         mask="results/cases/{case}/lesions_raw.nii.gz",
         prediction="results/cases/{case}/prediction.json",
         disagreement="results/cases/{case}/disagreement.npy",

@@ -16,6 +16,7 @@ def main(job):
             read_scan,
             write_disagreement,
             write_lesion_disagreement,
+            write_probability,
         )
 
         if job.input.get("findings"):
@@ -36,13 +37,16 @@ def main(job):
                 **job.params.predict,
                 device=choose_device(job.resources.get("gpu"), apple=True),
                 calibration=read_json(calibration)[tracer] if calibration else None,
-                disagreement="everywhere" if job.output.get("map") else "lesions",
+                disagreement="everywhere" if job.output.get("disagreement_map") else "lesions",
+                save_probability=bool(job.output.get("probability_map")),
             )
         )
         write_image(job.output.mask, prediction.mask, prediction.affine)
         write_lesion_disagreement(job.output.disagreement, prediction)
-        if job.output.get("map"):
-            write_disagreement(job.output.map, prediction)
+        if job.output.get("disagreement_map"):
+            write_disagreement(job.output.disagreement_map, prediction)
+        if job.output.get("probability_map"):
+            write_probability(job.output.probability_map, prediction)
         write_json(job.output.prediction, {"case": job.params.slug, "tracer": tracer, **prediction.details})
 
 

@@ -58,6 +58,12 @@ def import_model(
     report = add_model(kind.value, source, models, folds=members, shown=shown, replace=force)
     for fold, keys in report["folds"].items():
         typer.echo(f"fold {fold}: {keys['file']}: {count_tensors(keys)}")
+    if report["settings_from"] == "assumed":
+        typer.echo(
+            f"warning: {source} has no settings.json: taken for a released model (gate 4 g/ml, sign of background "
+            "clicks); if it is not one, import it again with --settings paper or the config of its training, --force",
+            err=True,
+        )
     for name, options in report["shown"].items():
         told = ", ".join(f"{key} {value}" for key, value in options.items()) if options else "not known"
         typer.echo(f"{name}: {told}")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from scipy.special import expit
 
 from clickpet.errors import InputError
 from clickpet.geometry import Turn, orientation
@@ -47,12 +49,14 @@ class Prediction:
     for one fold), "seconds" of each part, "orientation" (of the study's own axes).
     disagreement : float32 (x, y, z), standard deviation of the lesion probability over the folds, in the mask or
     everywhere as asked for, else 0; None if not asked for or for one fold.
+    probability : float16 (x, y, z), the ensemble's lesion probability, 0 where no tile looked; None if not asked for.
     """
 
     mask: np.ndarray
     affine: np.ndarray
     details: dict
     disagreement: np.ndarray | None = None
+    probability: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,8 @@ class InferenceOptions:
     body_box: bool = True
     fold_average: str = "softmax"
     disagreement: str = "none"
+    threshold: float = 0.5
+    save_probability: bool = False
     batch: int | None = None
     nnunet_arithmetic: bool = False
 
@@ -76,6 +82,21 @@ class InferenceOptions:
             raise InputError(f"fold_average is {self.fold_average!r}", mend="give 'softmax' or 'logits'")
         if self.disagreement not in ("none", "lesions", "everywhere"):
             raise InputError(f"disagreement is {self.disagreement!r}", mend="give 'none', 'lesions' or 'everywhere'")
+        if not 0 < self.threshold < 1:
+            raise InputError(f"predict.threshold is {self.threshold}", mend="give a probability between 0 and 1")
+        if self.nnunet_arithmetic and (self.threshold != 0.5 or self.save_probability):
+            raise ValueError("nnunet_arithmetic compares two logits: it has no threshold and no probability map")
+
+    @property
+    def lesion_above(self) -> float:
+        """What the ensemble's mean difference exceeds in a lesion: 0 at a threshold of one half."""
+        if self.fold_average == "logits":
+            return math.log(self.threshold / (1 - self.threshold))
+        return 2 * self.threshold - 1
+
+    def probability(self, difference: np.ndarray) -> np.ndarray:
+        """Lesion probability of mean differences of probabilities, p - (1 - p), or of logits."""
+        return expit(difference) if self.fold_average == "logits" else (difference + 1) / 2
 
 
 class LesionEnsemble:
@@ -124,6 +145,8 @@ class LesionEnsemble:
         mirror, or a function that gives them for a Workload; axes that training did not mirror are left out.
         body_box : tiles over the body's box only (True).  fold_average : "softmax" or "logits" ("softmax").
         disagreement : the map that is made too: of "lesions" or "everywhere" ("none").
+        threshold : a voxel is lesion if the ensemble's probability is above (0.5).  save_probability : the map of that
+        probability is made too (False).
         batch : tiles in one forward pass (as many as memory allows when the case begins).
         nnunet_arithmetic : prepare and round as nnU-Net does, see `clickpet.predict.nnunet_sliding_window`: then logits
         are averaged and there is no disagreement (False).  `**NNUNET_OPTIONS` is all of that and nnU-Net's tiles.
@@ -155,13 +178,13 @@ class LesionEnsemble:
                 raise self._not_finite(self.folds[error.member]) from error
             if prediction is None:
                 return
-            spread = prediction.disagreement
+            maps = {name: getattr(prediction, name) for name in ("disagreement", "probability")}
             yield replace(
                 prediction,
                 mask=turn.back(prediction.mask),
                 affine=affine,
                 details={**prediction.details, "orientation": orientation(affine)},
-                disagreement=None if spread is None else turn.back(spread),
+                **{name: None if image is None else turn.back(image) for name, image in maps.items()},
             )
 
     def _not_finite(self, fold: int | str) -> InputError:
@@ -212,11 +235,15 @@ class LesionEnsemble:
         if options.nnunet_arithmetic:
             window = nnunet_sliding_window(self.networks, case.image.read, case.tiles, **how)
         else:
-            how.update(average=options.fold_average, with_spread=options.disagreement != "none")
+            how.update(
+                average=options.fold_average,
+                with_spread=options.disagreement != "none",
+                lesion_above=options.lesion_above,
+            )
             window = sliding_window_inference(self.networks, case.image.read, case.tiles, **how)
         case.batch = window.batch
         clock.lap("window")
-        mask = case.grid.mask(window.lesion, window.box)
+        mask = case.grid.mask(window.lesion, window.box, above=options.lesion_above)
         details = {
             "mirror_axes": list(case.axes),
             "members": self.folds,
@@ -231,8 +258,11 @@ class LesionEnsemble:
         if window.spread is not None:
             where = mask if options.disagreement == "lesions" else None
             spread = case.grid.image(window.spread, window.box, where)
+        probability = None
+        if options.save_probability:
+            probability = case.grid.image(window.lesion, window.box, dtype=np.float16, of_value=options.probability)
         clock.lap("resample_back")
-        return Prediction(mask, affine, details, spread)
+        return Prediction(mask, affine, details, spread, probability)
 
     def batch_for(self, axes: Sequence[int]) -> int:
         """Tiles per forward pass: as many as fit the memory that is free, at most eight; a power of two below that."""

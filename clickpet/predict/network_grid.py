@@ -7,6 +7,7 @@ others stay; only the box that is looked at; and without the segmentation that n
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -96,23 +97,34 @@ class NetworkGrid:
             slices.append(slice(start, max(stop, start + 1)))
         return tuple(slices)
 
-    def mask(self, values: np.ndarray, box: Box) -> np.ndarray:
+    def mask(self, values: np.ndarray, box: Box, *, above: float = 0.0) -> np.ndarray:
         """Where `values`, brought back onto the PET grid, speak for lesion: uint8 (x, y, z), 0 outside `box`.
 
-        values : of the shape of `box` of the network's grid: float32, above 0 for lesion; or float16
+        values : of the shape of `box` of the network's grid: float32, greater than `above` for lesion; or float16
         (2, z, y, x), logits of background and lesion, which are compared after rounding like nnU-Net's.
         Takes a few planes of memory besides the mask.
         """
         if values.ndim == 3:
-            return self._onto_pet(values[None], box, np.uint8, lambda planes: planes[0] > 0)
+            return self._onto_pet(values[None], box, np.uint8, lambda planes: planes[0] > above)
         return self._onto_pet(values, box, np.uint8, lambda planes: np.greater(*planes.astype(np.float16)[::-1]))
 
-    def image(self, values: np.ndarray, box: Box, where: np.ndarray | None = None) -> np.ndarray:
-        """`values` (float32, a `box` of the network's grid) on the PET grid, float32 (x, y, z), 0 outside the box.
+    def image(
+        self,
+        values: np.ndarray,
+        box: Box,
+        where: np.ndarray | None = None,
+        *,
+        dtype: type = np.float32,
+        of_value: Callable[[np.ndarray], np.ndarray] | None = None,
+    ) -> np.ndarray:
+        """`values` (float32, a `box` of the network's grid) on the PET grid, `dtype` (x, y, z), 0 outside the box.
 
         where : uint8 (x, y, z), leaves 0 where it is 0 (None: nowhere). Memory is taken only around its voxels.
+        of_value : what is stored of an interpolated plane (None: the plane itself).
         """
-        return self._onto_pet(values[None], box, np.float32, lambda planes: planes[0], where)
+        return self._onto_pet(
+            values[None], box, dtype, lambda planes: of_value(planes[0]) if of_value else planes[0], where
+        )
 
     def _onto_pet(
         self, values: np.ndarray, box: Box, dtype: type, of_planes, where: np.ndarray | None = None
@@ -123,7 +135,7 @@ class NetworkGrid:
         wanted = None if where is None else where[self.content].transpose(self._axes).view(bool)
         if self.shape == self._content_shape:
             for index, (plane, chosen) in enumerate(_planes(target, wanted, box)):
-                np.copyto(plane, of_planes(values[:, index]), where=chosen)
+                np.copyto(plane, of_planes(values[:, index]), where=chosen, casting="same_kind")
             return result
         lengths = zip(box, self.shape, self._content_shape, range(3), strict=True)
         rows, (depth, height, width) = zip(

@@ -105,8 +105,8 @@ def summed_profiles(tiles: Tiling) -> list[np.ndarray]:
 class SlidingWindowOutput:
     """Output of the ensemble on `box` of the network's grid.
 
-    lesion : float32 (z, y, x), above 0 where the ensemble sees lesion: mean over folds of the probability
-    difference p(lesion) - p(background), or of the logit difference.
+    lesion : float32 (z, y, x): mean over folds of the probability difference p(lesion) - p(background), or of the
+    logit difference; above 0 the ensemble's probability of lesion is above one half.
     spread : float32, standard deviation of p(lesion) over the folds, or None.
     mean_spread : mean of the spread where the tiles see lesion, by their weight in the result; 0 without lesion.
     batch : tiles in one forward pass that the memory sufficed for.
@@ -129,13 +129,15 @@ def sliding_window_inference(
     batch: int = 1,
     average: str = "softmax",
     with_spread: bool = False,
+    lesion_above: float = 0.0,
     device: str | torch.device = "cpu",
 ) -> SlidingWindowOutput:
     """Run an ensemble over the tiles of a volume.
 
     networks : give two logits (n, 2, z, y, x) for (n, channels, z, y, x);  read : gives the float32 input
     (channels, z, y, x) of a box;  batch : tiles and mirrored tiles in one forward pass;  average : over folds,
-    "softmax" or "logits";  with_spread : also make the map.
+    "softmax" or "logits";  with_spread : also make the map;  lesion_above : difference that lesions exceed, for
+    `mean_spread`.
 
     A tile is read and flipped once for all folds; logits of a fold are averaged over its mirrorings first.
     Memory: one float32 volume of `tiles.box` (two `with_spread`); per tile of a group its input and a float32
@@ -169,7 +171,7 @@ def sliding_window_inference(
                 probabilities = probabilities[(slice(None), *inner)]
                 if spread_total is not None:
                     spread_total[outer].addcmul_(_spread(probabilities), weight)
-                lesion = value[inner] > 0
+                lesion = value[inner] > lesion_above
                 weight = weight[lesion]  # from here on the lesion alone, which is little of a tile
                 sums[0] += _sum(weight)
                 sums[1] += _sum(weight.mul_(_spread(probabilities, lesion)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -155,14 +156,16 @@ def test_a_post_processing_threshold_re_runs_no_training_and_no_inference(workfl
     assert not rules(jobs) & (TRAINING | INFERENCE | OWN | {"preprocess_case"})
 
 
-def test_inference_options_re_run_no_training(workflow):
-    jobs = workflow.would_run(CONFIG + "predict: {tile_step: 0.5}\n")
+@pytest.mark.parametrize("option", ["tile_step: 0.5", "threshold: 0.3"])
+def test_inference_options_re_run_no_training(workflow, option):
+    jobs = workflow.would_run(CONFIG + f"predict: {{{option}}}\n")
     assert {"predict_case", "predict_interactive"} <= rules(jobs)
     assert not rules(jobs) & (TRAINING | OWN | {"preprocess_case", "find_tracer"})
 
 
-def test_the_map_of_disagreement_is_made_by_predicting_again_and_trains_nothing(workflow):
-    jobs = workflow.would_run(CONFIG + "predict: {save_disagreement: true}\n")
+@pytest.mark.parametrize("key", ["save_disagreement", "save_probability"])
+def test_a_map_is_made_by_predicting_again_and_trains_nothing(workflow, key):
+    jobs = workflow.would_run(CONFIG + f"predict: {{{key}: true}}\n")
     assert "predict_case" in rules(jobs)
     assert not rules(jobs) & (TRAINING | OWN | {"preprocess_case", "find_tracer", "predict_interactive"})
 
@@ -242,9 +245,47 @@ def test_a_lost_checkpoint_is_trained_again_before_anything_is_predicted_with_it
     jobs = without(workflow.folder / "results" / "models" / "fdg" / "fold_0" / "checkpoint_final.pth", workflow)
     trained = [wildcards for rule, wildcards in jobs if rule == "train_lesion_fold"]
     assert trained == [{"tracer": "fdg", "fold": "0"}]
-    assert "list_networks" in rules(jobs)
+    assert {"ensemble", "fold_0"} == {wildcards["networks"] for rule, wildcards in jobs if rule == "list_networks"}
     assert not rules(jobs) & (OWN | {"train_tracer_fold", "find_tracer", "preprocess_case"})
-    assert {"predict_case", "predict_interactive"} <= rules(jobs)
+    # the train cases that fold 0 held out, and those that all folds predict; "new" has no truth to be scored
+    assert {wildcards["case"] for rule, wildcards in jobs if rule == "predict_case"} == held_out_by(workflow, 0) | {
+        "psma_t",
+        "new",
+    }
+    assert {wildcards["case"] for rule, wildcards in jobs if rule == "predict_interactive"} == held_out_by(
+        workflow, 0
+    ) | {"psma_t"}
+
+
+def held_out_by(workflow: Workflow, fold: int) -> set[str]:
+    """Train cases that a fold held out."""
+    cases = json.loads((workflow.folder / "results" / "splits.json").read_text())["cases"]
+    return {case for case, own in cases.items() if own == fold}
+
+
+def test_a_lost_checkpoint_leaves_the_other_folds_predictions_as_they_are(workflow):
+    def made_at():
+        return {
+            file.parent.name: file.stat().st_mtime_ns
+            for file in (workflow.folder / "results" / "cases").glob("*/lesions_raw.nii.gz")
+        }
+
+    before = made_at()
+    (workflow.folder / "results" / "models" / "psma" / "fold_1" / "checkpoint_final.pth").unlink()
+    workflow.snakemake("all")
+    after = made_at()
+    assert {case for case in before if after[case] != before[case]} == held_out_by(workflow, 1) | {"psma_t", "new"}
+    assert workflow.would_run() == []
+
+
+def test_a_lost_fold_of_the_discriminator_decides_again_on_its_own_cases(workflow):
+    jobs = without(workflow.folder / "results" / "models" / "tracer" / "fold_1" / "checkpoint.pth", workflow)
+    assert [wildcards["fold"] for rule, wildcards in jobs if rule == "train_tracer_fold"] == ["1"]
+    assert "train_lesion_fold" not in rules(jobs)
+    assert {wildcards["case"] for rule, wildcards in jobs if rule == "find_tracer"} == held_out_by(workflow, 1) | {
+        "psma_t",
+        "new",
+    }
 
 
 @pytest.mark.parametrize(
@@ -279,7 +320,7 @@ def test_broken_folds_of_a_user_are_a_line_before_anything_runs(workflow, text):
     assert line.startswith("config: splits: own.json: ")
 
 
-QUALITY = {"rank_findings", "require_sound_studies"}
+QUALITY = {"rank_findings", "require_sound_studies", "rank_worklist"}
 
 
 @pytest.mark.parametrize("lost", ["quality.tsv", "cases/psma_d/quality.json"])

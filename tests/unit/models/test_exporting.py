@@ -1,5 +1,7 @@
 """clickpet.models.exporting: what stock nnU-Net makes of an exported model."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -37,6 +39,11 @@ def test_stock_nnunet_runs_the_export_with_the_same_logits(trained, tmp_path):
     ours = LesionEnsemble.load(trained, (0, 1)).predict(*case, np.diag([-2.0, 2, 3, 1]), **NNUNET_OPTIONS).mask
     assert 0.01 < theirs.mean() < 0.99
     np.testing.assert_array_equal(ours, theirs)
+
+
+def test_the_docs_list_every_setting_in_which_stock_nnunet_differs():
+    text = (Path(__file__).parents[3] / "docs" / "new-patients.md").read_text()
+    assert {name for name in NNUNET_OPTIONS if f"(`{name}`)" in text} == set(NNUNET_OPTIONS)
 
 
 def test_the_export_holds_no_training_state(trained, tmp_path):

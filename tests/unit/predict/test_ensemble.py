@@ -368,3 +368,48 @@ def test_logits_that_are_not_finite_are_refused(ensemble, case, value, channel, 
     ) as caught:
         broken.predict(*case, affine(EQUAL_MM), **options)
     assert "leave it out of 'folds'" in str(caught.value)
+
+
+@pytest.mark.parametrize("average", ["softmax", "logits"])
+@pytest.mark.parametrize("spacing_mm", [EQUAL_MM, OTHER_MM])
+def test_threshold_and_probability(ensemble, case, spacing_mm, average):
+    options = {"mirror_axes": (), "fold_average": average}
+    usual = ensemble.predict(*case, affine(spacing_mm), **options)
+    assert usual.probability is None
+    found = ensemble.predict(*case, affine(spacing_mm), **options, save_probability=True)
+    probability = found.probability
+    assert (probability.dtype, probability.shape) == (np.float16, SHAPE)
+    assert 0 <= probability.min() < 0.3
+    assert 0.7 < probability.max() <= 1
+    assert found.mask.tobytes() == usual.mask.tobytes()
+    masks = {}
+    for threshold in (0.3, 0.5, 0.7):
+        masks[threshold] = ensemble.predict(*case, affine(spacing_mm), **options, threshold=threshold).mask
+        sure = np.abs(probability.astype(float) - threshold) > 1e-3  # beyond what half precision rounds
+        np.testing.assert_array_equal(masks[threshold][sure], (probability > threshold)[sure])
+    assert masks[0.5].tobytes() == usual.mask.tobytes()
+    assert np.all(masks[0.3] >= masks[0.5])
+    assert np.all(masks[0.5] >= masks[0.7])
+    assert masks[0.3].sum() > masks[0.5].sum() > masks[0.7].sum()
+
+
+def test_the_disagreement_told_is_that_of_the_mask_at_another_threshold(ensemble, case):
+    options = {"mirror_axes": (), "disagreement": "everywhere", "threshold": 0.4}
+    found = ensemble.predict(*case, affine(EQUAL_MM), **options)
+    assert found.details["disagreement"] == pytest.approx(found.disagreement[found.mask > 0].mean(), rel=0.05)
+
+
+@pytest.mark.parametrize("threshold", [0, 1, -0.2])
+def test_a_threshold_that_is_no_probability_is_refused(ensemble, case, threshold):
+    with pytest.raises(InputError, match=r"predict\.threshold is"):
+        ensemble.predict(*case, affine(EQUAL_MM), threshold=threshold)
+
+
+def test_the_networks_turn_brings_the_probability_back_in_the_studys_axes(ensemble, case):
+    options = {"mirror_axes": (), "save_probability": True}
+    turned = np.diag([2.0, -2.0, 3.0, 1.0])  # right, posterior, superior
+    turn = Turn.between(turned)
+    given = [turn.array(array) for array in case]
+    right = ensemble.predict(*given, turn.affine(SHAPE, turned), **options)
+    found = ensemble.predict(*case, turned, **options)
+    np.testing.assert_array_equal(turn.array(found.probability), right.probability)

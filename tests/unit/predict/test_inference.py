@@ -16,6 +16,7 @@ from clickpet.predict.inference import (
     write_disagreement,
     write_lesion_disagreement,
     write_masks,
+    write_probability,
 )
 
 AFFINE = np.diag([2.0, 2.0, 3.0, 1.0])
@@ -183,3 +184,14 @@ def test_peak_memory_of_the_card_is_that_of_the_case(folder, files, monkeypatch)
     peaks = [9000.0]  # of the case before
     prediction = next(predict_scan(inputs(files), folder, [0], device="cpu", voxel_limits=(1, 2, 3)))
     assert prediction.details["peak_gpu_memory_mb"] == 2048.0
+
+
+def test_write_probability_keeps_numbers_of_half_precision(folder, files, tmp_path):
+    options = {"device": "cpu", "voxel_limits": (1, 2, 3), "save_probability": True}
+    prediction = next(predict_scan(inputs(files), folder, [0, 1], **options))
+    write_probability(tmp_path / "probability.nii.gz", prediction)
+    image = read_image(tmp_path / "probability.nii.gz")
+    assert image.array.dtype == np.float32
+    np.testing.assert_array_equal(image.array.astype(np.float16), prediction.probability)
+    np.testing.assert_array_equal(image.array, prediction.probability.astype(np.float32))
+    assert 0 < image.array.max() <= 1
