@@ -204,8 +204,8 @@ def _contradictions(config: dict) -> list[str]:
     released = heatmap["encoding"] == "gaussian" and (heatmap["compat"] == "released" or heatmap["keep_clicked"])
     if config["train"]["training_clicks"] == "errors" and released:
         lines.append(
-            "config: train.training_clicks: errors adds clicks to a heatmap one by one, which heatmap.compat: released and "
-            "heatmap.keep_clicked: true do not allow; use compat: paper and keep_clicked: false, or random"
+            "config: train.training_clicks: errors adds clicks to a heatmap one by one, which heatmap.compat: released "
+            "and heatmap.keep_clicked: true do not allow; use compat: paper and keep_clicked: false, or random"
         )
     limits = config["predict"]["voxel_limits"]
     if sorted(limits) != limits:

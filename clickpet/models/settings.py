@@ -112,8 +112,7 @@ def read_record(folder: str | Path) -> dict:
         ) from error
     if not good:
         raise InputError("is no record of models", where=path, mend="copy the models again, or remove this file")
-    if record.get("heatmap"):  # options that an older version did not know have their defaults
-        record["heatmap"] = HeatmapOptions.from_mapping(record["heatmap"], where=path).as_config() | record["heatmap"]
+    HeatmapOptions.from_mapping(record.get("heatmap") or {}, where=path)
     return record
 
 

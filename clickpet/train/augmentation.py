@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import copy
 
 import numpy as np
 import torch
 from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform, ImageOnlyTransform, SegOnlyTransform
 from batchgeneratorsv2.transforms.spatial.spatial import SpatialTransform
+from batchgeneratorsv2.transforms.utils.random import RandomTransform
 
 
 class MisalignChannel(ImageOnlyTransform):
@@ -164,3 +166,18 @@ def all_transforms(transform: BasicTransform) -> list[BasicTransform]:
     inner = list(getattr(transform, "transforms", []))
     inner += [transform.transform] if hasattr(transform, "transform") else []
     return [transform, *(leaf for part in inner for leaf in all_transforms(part))]
+
+
+def sparing_clicks(transforms: Sequence[BasicTransform]) -> list[BasicTransform]:
+    """Transforms that change the intensities of CT and PET alone: the channels after them, clicks and SUV, only move.
+
+    Corrections are drawn into the click channel after the augmentation, from the SUV, and must look as the clicks that
+    are there and as those of a prediction.
+    """
+    changing = [place for place, one in enumerate(transforms) if isinstance(one, RandomTransform)]
+    spared = [
+        RandomTransform(ScanOnly(one.transform), one.apply_probability) if place in changing else one
+        for place, one in enumerate(transforms)
+    ]
+    spared.insert(changing[0], MarkOutside())
+    return spared

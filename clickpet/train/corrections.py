@@ -28,8 +28,8 @@ def draw_correction(
     errors : uint8 (z, y, x), CODES where the prediction is wrong, else 0;  scribbles : probability that it is a
     scribble;  slice_axis : axis along which scribbles have one value (axial slices).
 
-    Where there are errors of both kinds each is as likely. Of that kind a voxel is drawn, so that an error counts by its
-    size, and its 26-connected component is corrected: by a click at the voxel farthest from the component's border
+    Where there are errors of both kinds each is as likely. Of that kind a voxel is drawn, so that an error counts by
+    its size, and its 26-connected component is corrected: by a click at the voxel farthest from the component's border
     (Euclidean distance in voxels), or by a scribble in the slice that holds most of it: the straight line between two
     of its voxels there, drawn at random, as far as it lies in the component. Only the box of the errors is looked at.
     """

@@ -25,9 +25,7 @@ class ErrorClicks:
     patches along which slices are axial.
     """
 
-    def __init__(
-        self, options: CorrectionOptions, drawing_of: Callable[[str], StoredClicks], *, slice_axis: int = 0
-    ):
+    def __init__(self, options: CorrectionOptions, drawing_of: Callable[[str], StoredClicks], *, slice_axis: int = 0):
         self.options = options
         self.slice_axis = slice_axis
         self._drawing_of = drawing_of

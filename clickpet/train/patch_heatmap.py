@@ -31,9 +31,9 @@ def add_correction(heatmap: torch.Tensor, suv: torch.Tensor, correction: Correct
     inside = points - [part.start for part in window]
     clicks = Clicks(inside, none) if correction.kind == "tumor" else Clicks(none, inside)
     near = suv[window]
-    drawn = torch.from_numpy(
-        draw_heatmap(near.cpu().numpy(), clicks, drawing.options, affine=drawing.affine)
-    ).to(heatmap.device)
+    drawn = torch.from_numpy(draw_heatmap(near.cpu().numpy(), clicks, drawing.options, affine=drawing.affine)).to(
+        heatmap.device
+    )
     drawn = torch.where(torch.isneginf(near), 0, drawn)
     together = _nearest if drawing.options.encoding == "distance" else _sum
     heatmap[window] = together(heatmap[window], drawn, correction.kind)

@@ -85,9 +85,7 @@ def preprocess_with_clicks(
     Arguments and result are those of `preprocess_case`; the properties also hold the clicks on the network's grid
     (`clickpet.train.stored_clicks`), which count in the digest.
     """
-    data, segmentation, properties = preprocess_case(
-        ct, suv, suv, truth, organs, affine, plans=plans, dataset=dataset
-    )
+    data, segmentation, properties = preprocess_case(ct, suv, suv, truth, organs, affine, plans=plans, dataset=dataset)
     record = store_clicks(
         clicks,
         options,

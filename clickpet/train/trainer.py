@@ -8,11 +8,9 @@ import numpy as np
 import torch
 from batchgenerators.dataloading.nondet_multi_threaded_augmenter import NonDetMultiThreadedAugmenter
 from batchgenerators.dataloading.single_threaded_augmenter import SingleThreadedAugmenter
-from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform
 from batchgeneratorsv2.transforms.noise.gaussian_blur import GaussianBlurTransform
 from batchgeneratorsv2.transforms.spatial.spatial import SpatialTransform
 from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
-from batchgeneratorsv2.transforms.utils.random import RandomTransform
 from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
 from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
@@ -20,11 +18,10 @@ from torch import nn
 
 from clickpet.train.augmentation import (
     KeepLesions,
-    MarkOutside,
     MisalignChannel,
     OrganAwareSpatialTransform,
-    ScanOnly,
     all_transforms,
+    sparing_clicks,
 )
 from clickpet.train.compilation import compile_obstacle
 from clickpet.train.device_augmentation import DeviceAugmentation
@@ -134,7 +131,7 @@ class ClickPetTrainer(nnUNetTrainer):
         if self.options.misalignment is not None:
             transforms.insert(0, MisalignChannel(**self.options.misalignment))
         if self.options.training_clicks == "errors":
-            transforms = _sparing_clicks(transforms)
+            transforms = sparing_clicks(transforms)
         composed = ComposeTransforms(transforms)
         for part in all_transforms(composed):
             if isinstance(part, GaussianBlurTransform) and self.device.type == "cpu":
@@ -259,18 +256,3 @@ class ClickPetTrainer(nnUNetTrainer):
 
     def _seed_key(self, *what: object) -> tuple:
         return (self.options.seed, str(self.fold), self.local_rank, *what)
-
-
-def _sparing_clicks(transforms: list[BasicTransform]) -> list[BasicTransform]:
-    """Transforms that change the intensities of CT and PET alone: the channels after them, clicks and SUV, only move.
-
-    Corrections are drawn into the click channel after the augmentation, from the SUV, and must look as the clicks that
-    are there and as those of a prediction.
-    """
-    changing = [place for place, one in enumerate(transforms) if isinstance(one, RandomTransform)]
-    spared = [
-        RandomTransform(ScanOnly(one.transform), one.apply_probability) if place in changing else one
-        for place, one in enumerate(transforms)
-    ]
-    spared.insert(changing[0], MarkOutside())
-    return spared

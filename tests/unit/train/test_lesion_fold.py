@@ -22,7 +22,7 @@ from clickpet.nnunet.plans import (
 )
 from clickpet.train.key import fold_cases
 from clickpet.train.lesion_fold import publish, train_lesion_fold
-from clickpet.train.loss import LesionAndOrganLoss
+from clickpet.train.loss import LesionAndOrganLoss, lesion_free_loss
 from clickpet.train.options import TrainingOptions
 from clickpet.train.preprocessing import preprocess_case, preprocess_with_clicks, save_preprocessed
 from clickpet.train.resumable import ResumableTrainer, TimeBudgetReachedError
@@ -172,6 +172,17 @@ def test_a_training_on_errors_goes_on_to_the_same_bits(study, tmp_path):
     assert not same(weights, other)
 
 
+def test_a_training_on_errors_augmented_on_the_device(study, tmp_path):
+    records = [
+        train(study, tmp_path / name, options=ERRORS, where="clicks", augment_on_device=True)[1] for name in ("a", "b")
+    ]
+    assert without_timings(records[0]) == without_timings(records[1])
+    assert np.isfinite(records[0]["train_loss"]).all()
+    with_workers = {"options": replace(ERRORS, iterations_per_epoch=8), "workers": 2, "augment_on_device": True}
+    _, record = train(study, tmp_path / "workers", where="clicks", **with_workers)
+    assert np.isfinite(record["train_loss"]).all()
+
+
 def test_what_is_published_predicts_without_the_optimiser(study, undisturbed, tmp_path):
     train(study, tmp_path / "work")
     (final,) = (tmp_path / "work").rglob("checkpoint_final.pth")
@@ -223,6 +234,32 @@ def test_the_loss_is_lesions_plus_organs():
     torch.testing.assert_close(loss(logits, target.float()), expected, atol=1e-5, rtol=1e-5)
     alone = loss(logits[:, :2], target[:, :1].float())
     torch.testing.assert_close(alone, one_hot_loss(logits[:, :2], lesions), atol=1e-5, rtol=1e-5)
+
+
+def test_the_loss_of_patches_without_lesion():
+    """A batch without lesion has no gradient of the Dice, but one of this term; patches with lesion do not count."""
+    torch.manual_seed(0)
+    logits = torch.randn(3, 2, 4, 5, 6, requires_grad=True)
+    truth = torch.zeros(3, 1, 4, 5, 6)
+    truth[1, 0, 1, 1, 1] = 1
+    seen = logits.detach().softmax(1)[:, 1].sum((1, 2, 3))
+    expected = (seen[0] / (seen[0] + 1) + seen[2] / (seen[2] + 1)) / 3
+    term = lesion_free_loss(logits, truth[:, 0])
+    torch.testing.assert_close(term, expected)
+    term.backward()
+    assert not logits.grad[1].any()
+    assert (logits.grad[[0, 2], 1] > 0).all()
+    plain = LesionAndOrganLoss(batch_dice=True, ddp=False, organ_weight=1)
+    with_term = LesionAndOrganLoss(batch_dice=True, ddp=False, organ_weight=1, lesion_free_weight=0.5)
+    both = logits.detach()
+    torch.testing.assert_close(with_term(both, truth), plain(both, truth) + 0.5 * expected)
+    full = torch.ones_like(truth)
+    torch.testing.assert_close(with_term(both, full), plain(both, full))
+    large = torch.zeros(1, 2, 128, 128, 128)  # half of a large patch's loss is at a hundred thousandth of its voxels
+    large[:, 1] = -100
+    large[0, 1].view(-1)[:21] = 100
+    term = lesion_free_loss(large, torch.zeros(1, 128, 128, 128))
+    assert float(term) == pytest.approx(0.5, abs=0.01)
 
 
 def test_two_processes_share_the_batches_and_end_with_one_network(study, undisturbed, tmp_path):
