@@ -125,7 +125,8 @@ def store_clicks(
     properties : nnU-Net's of it;  transpose : the plans' transpose_forward.
 
     A click comes to lie at the voxel that holds its point, and sigmas keep their length in millimetres: at equal
-    spacing nothing changes. At another spacing a click moves by at most half a voxel of the network's grid along each axis.
+    spacing nothing changes. At another spacing a click moves by at most half a voxel of the network's grid along each
+    axis.
     """
     turn = Turn.between(affine)
     canonical = turn.affine(shape, affine)
