@@ -3,7 +3,7 @@ import os
 import sys
 from difflib import get_close_matches
 
-from clickpet.train.options import TrainingOptions
+from clickpet.train.options import TrainingOptions, trained_by
 from clickpet.workflow.buckets import bucket_count, bucket_of
 from clickpet.cohort import FILES, JOINT, TRACERS, read_cohort
 from clickpet.config import ConfigError, read_config, resolve
@@ -110,7 +110,7 @@ def train_cases(tracer=None):
 
 def training_options(wildcards):
     """What decides how a lesion model is trained; keyword arguments of clickpet.train.options.TrainingOptions."""
-    options = {key: config["train"][key] for key in TRAINING_OPTIONS}
+    options = dict(TRAINING_OPTIONS)
     options["iterations_per_epoch"] = iterations_per_epoch(wildcards.tracer)
     return {**options, "seed": config["seed"]}
 
@@ -316,19 +316,7 @@ ORGAN_SETTINGS = {"fast": config["organs"]["fast"], "code": method("clickpet.org
 FINDINGS = ["results/quality.tsv"]
 if config["organs"]["provider"] == "totalsegmentator" and TRAIN:
     FINDINGS.append("results/organ_quality.tsv")
-TRAINING_OPTIONS = (
-    "epochs",
-    "validation_iterations",
-    "learning_rate",
-    "momentum",
-    "weight_decay",
-    "oversample_foreground",
-    "training_clicks",
-    "organ_loss_weight",
-    "misalignment",
-    "pretrained_stem",
-    "pretrained_head",
-)
+TRAINING_OPTIONS = trained_by(config["train"])
 # all code that decides what a training learns; how it is kept alive and recorded is not part of it
 TRAINING_METHOD = method("clickpet.train.trainer.ClickPetTrainer", "clickpet.nnunet.network")
 INTERACTIVE = config["report"]["interactive"]
