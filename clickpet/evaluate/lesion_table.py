@@ -73,13 +73,8 @@ def measure_lesions(
                 f"mask {mask.shape} and {name} {array.shape} differ in shape", mend="bring both to one grid"
             )
     encoded = encode_mask(mask, memory_axes(suv))
-    component, count = label_components(encoded, LESION_CONNECTIVITY)
-    voxels = sum_by_component(encoded.length, component, count)
-    # Components come numbered by their first voxel, and a stable sort keeps that for equal volumes.
-    order = np.argsort(-voxels, kind="stable")
-    rank = np.empty(count, np.int64)
-    rank[order] = np.arange(count)
-    component, voxels = rank[component], voxels[order]
+    component, voxels = _ranked(encoded)
+    count = voxels.size
     voxel_ml = voxel_volume_ml(affine)
     centroid_vox = _centroids(encoded, component, count) / np.maximum(voxels, 1)[:, None]
     centroid_mm = centroid_vox @ affine[:3, :3].T + affine[:3, 3]
@@ -112,6 +107,33 @@ def measure_lesions(
         columns["found"] = overlap > 0
         types |= PREDICTED_COLUMNS
     return pd.DataFrame(columns).astype(types)
+
+
+def number_lesions(mask: np.ndarray) -> np.ndarray:
+    """The number of its lesion in each voxel of `mask` (x, y, z), as `measure_lesions` numbers them; 0 elsewhere.
+
+    Returns uint16 in the memory order of `mask`. Raises InputError for more than 65,535 lesions.
+    """
+    encoded = encode_mask(mask)
+    component, voxels = _ranked(encoded)
+    if voxels.size > np.iinfo(np.uint16).max:
+        raise InputError(f"the mask has {voxels.size} lesions", mend="drop small components (postprocess.min_voxels)")
+    lines = np.zeros(encoded.line_shape(), np.uint16)
+    numbers = lines.transpose(np.argsort(encoded.axes))
+    for part, _, index in iterate_voxels(encoded):
+        numbers[index] = np.repeat(component[part] + 1, encoded.length[part])
+    return numbers
+
+
+def _ranked(encoded: RunLengthMask) -> tuple[np.ndarray, np.ndarray]:
+    """Lesion of each run, from 0 by falling volume, and the voxels of each lesion."""
+    component, count = label_components(encoded, LESION_CONNECTIVITY)
+    voxels = sum_by_component(encoded.length, component, count)
+    # Components come numbered by their first voxel, and a stable sort keeps that for equal volumes.
+    order = np.argsort(-voxels, kind="stable")
+    rank = np.empty(count, np.int64)
+    rank[order] = np.arange(count)
+    return rank[component], voxels[order]
 
 
 def over_mask(mask: np.ndarray, values: np.ndarray) -> np.ndarray:
