@@ -157,8 +157,9 @@ def measure_study(table: pd.DataFrame) -> dict[str, float | int]:
     """Totals of a study from its lesion table.
 
     lesions (number), tmtv_ml (total volume), tlg (total lesion glycolysis, sum of SUVmean times ml),
-    suv_max, suv_peak (highest of any lesion), suv_mean (over all lesion voxels), largest_ml. No
-    lesions: 0 lesions, 0 ml, 0 TLG, the others NaN.
+    suv_max, suv_peak (highest of any lesion), suv_mean (over all lesion voxels), largest_ml, dmax_mm (spread of the
+    disease: largest distance between the centroids of two lesions, Cottereau et al. 2020). No lesions: 0 lesions, 0 ml,
+    0 TLG, the others NaN; so is dmax_mm of one lesion.
     """
     tmtv_ml, tlg = float(table["volume_ml"].sum()), float(table["tlg"].sum())
     return {
@@ -169,7 +170,15 @@ def measure_study(table: pd.DataFrame) -> dict[str, float | int]:
         "suv_peak": float(table["suv_peak"].max()),
         "suv_mean": tlg / tmtv_ml if tmtv_ml else float("nan"),
         "largest_ml": float(table["volume_ml"].max()),
+        "dmax_mm": largest_distance(table[["x_mm", "y_mm", "z_mm"]].to_numpy(float)),
     }
+
+
+def largest_distance(points: np.ndarray) -> float:
+    """Largest distance between two of some points (n, 3); NaN for fewer than two. Takes memory of order n."""
+    if len(points) < 2:
+        return float("nan")
+    return max(float(np.linalg.norm(points[place:] - point, axis=1).max()) for place, point in enumerate(points))
 
 
 def _centroids(encoded: RunLengthMask, component: np.ndarray, count: int) -> np.ndarray:

@@ -16,6 +16,7 @@ from clickpet.errors import InputError
 from clickpet.evaluate.lesion_table import (
     COLUMNS,
     PEAK_RADIUS_MM,
+    largest_distance,
     measure_lesions,
     measure_study,
     number_lesions,
@@ -277,3 +278,17 @@ def test_more_lesions_than_numbers_are_refused():
     mask[::2, ::2, ::2] = True
     with pytest.raises(InputError, match="91125 lesions"):
         number_lesions(mask)
+
+
+def test_the_spread_of_the_disease_is_the_largest_distance_between_centroids():
+    mask = np.zeros((40, 30, 20), bool)
+    affine = np.array([[-4.0, 0, 0, 10], [0, 4, 0, -7], [0, 0, 5, 3], [0, 0, 0, 1]])
+    suv = np.ones(mask.shape, np.float32)
+    assert np.isnan(measure_study(measure_lesions(mask, suv, affine))["dmax_mm"])
+    mask[1:4, 1:4, 1:4] = True
+    assert np.isnan(measure_study(measure_lesions(mask, suv, affine))["dmax_mm"])
+    mask[32, 2, 2] = mask[2, 22, 2] = mask[20, 2, 12] = True
+    expected = np.linalg.norm(np.array([30 * 4, 20 * 4, 0]))
+    assert measure_study(measure_lesions(mask, suv, affine))["dmax_mm"] == pytest.approx(expected)
+    points = np.random.default_rng(0).normal(size=(50, 3))
+    assert largest_distance(points) == pytest.approx(max(np.linalg.norm(a - b) for a in points for b in points))
