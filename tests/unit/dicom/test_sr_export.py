@@ -102,7 +102,7 @@ def test_template_title_and_references(tmp_path, study):
 def test_without_lesions_the_totals_are_zero(tmp_path, study):
     folder, pet, numbers, _ = study
     empty = measure_lesions(np.zeros(pet.shape, bool), pet.array, pet.affine)
-    seg, sr = written(tmp_path, (folder, pet, numbers * 0, empty))
+    _, sr = written(tmp_path, (folder, pet, numbers * 0, empty))
     assert sr.content.get_volumetric_roi_measurement_groups() == []
     (group,) = sr.content.get_image_measurement_groups()
     assert {key[0]: value for key, (value, _) in values(group).items()} == {"246206008": 0, "126032": 0, "126034": 0}
