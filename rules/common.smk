@@ -13,6 +13,7 @@ from clickpet.ingest.splits import given_splits, read_splits
 from clickpet.predict.inference import NOT_OF_INFERENCE
 from clickpet.models.settings import CHECKPOINTS, read_settings, trained_with
 from clickpet.workflow.code_key import code_key
+from clickpet.workflow.job_list import offer_job_list
 from clickpet.workflow.slurm_queue import refuse_orphans
 from clickpet.workflow.time_limits import prediction_min
 from clickpet.workflow.training_state import NOT_KNOWN, training_state
@@ -154,26 +155,31 @@ def mip_of(wildcards):
 
 
 def networks(case, model):
-    """What a case's jobs wait for of a model (fdg, psma, tracer): a short file about its networks, or all of its files.
+    """What a case's jobs wait for of a model (fdg, psma, tracer): short files about its networks, or all of its files.
 
     All of the files, as inputs of every job, make the graph of a thousand cases an eighth slower. A train case waits for
-    all folds that it might be held out by: which one is known only when the splits are drawn.
+    all folds that it might be held out by, for which one is known only when the splits are drawn. Where they are, the
+    other folds are `ancient`: networks trained anew re-run only what is predicted with them. If the splits are drawn
+    anew in the same run, splits.json itself re-runs the case.
     """
     if is_imported(case):
         return files_of_model(config["predict"]["models"], model, folds_for(case, model))
-    return [f"results/models/{model}/{members_for(case)}.json"]
+    if STUDIES[case].split != "train":
+        return [f"results/models/{model}/ensemble.json"]
+    own = DRAWN_FOLDS.get(case)
+    files = {fold: f"results/models/{model}/fold_{fold}.json" for fold in NUMBERED_FOLDS}
+    return [file if own is None or fold == str(own) else ancient(file) for fold, file in files.items()]
 
 
-def members_for(case):
-    """The folds of our own models that may see a case, by their name in MEMBERS."""
-    return "cross_validation" if STUDIES[case].split == "train" else "ensemble"
+def read_drawn_folds():
+    """{case: fold} as it was drawn, empty before the first draw.
 
-
-def check_splits():
-    """End with a line if the folds that were drawn, or the user's own, are broken: before any output is deleted."""
+    Ends with a line if the folds that were drawn, or the user's own, are broken: before any output is deleted.
+    """
+    drawn = {}
     if os.path.exists("results/splits.json"):
         try:
-            read_splits("results/splits.json")
+            drawn = read_splits("results/splits.json")["cases"]
         except InputError as error:
             sys.exit(f"splits: {error}")
     if config["splits"] and TRAIN:
@@ -181,6 +187,7 @@ def check_splits():
             given_splits(config["splits"], [STUDIES[case].as_dict() for case in TRAIN], n_folds=len(NUMBERED_FOLDS))
         except InputError as error:
             sys.exit(f"config: splits: {error}")
+    return drawn
 
 
 def files_of_model(models, model, folds):
@@ -210,7 +217,7 @@ def folds_for(case, model):
     """Folds of a model (fdg, psma, tracer) that may see a case: never a train case one that was trained on all."""
     if is_imported(case):
         return IMPORTED.folds.get(model, [])
-    return MEMBERS[members_for(case)]
+    return NUMBERED_FOLDS if STUDIES[case].split == "train" else FOLDS
 
 
 def lesion_folds_for(wildcards):
@@ -276,11 +283,12 @@ def organ_bucket(wildcards):
     return [case for case, bucket in ORGAN_BUCKETS.items() if bucket == wildcards.bucket]
 
 
+if workflow.is_main_process:
+    offer_job_list(workflow)
 config = load_config(config)
 STUDIES = {study.slug: study for study in load_cohort(config["cohort"])}
 FOLDS = [str(fold) for fold in config["folds"]]
 NUMBERED_FOLDS = [fold for fold in FOLDS if fold != "all"]
-MEMBERS = {"cross_validation": NUMBERED_FOLDS, "ensemble": FOLDS}
 TRAIN, SCORED, CASES = train_cases(), slugs("train", "test"), list(STUDIES)
 ORGAN_BUCKETS = {case: f"{bucket_of(case, bucket_count(len(TRAIN))):03d}" for case in TRAIN}
 # what a kept organ map depends on besides its CT: only what decides its values, for a map costs minutes of a GPU
@@ -318,10 +326,13 @@ BLOCKS = [".b2nd", "_seg.b2nd"]
 PREPROCESSED = [*BLOCKS, ".pkl"]
 TRAINED = [tracer for tracer in TRACERS if train_cases(tracer)]
 IMPORTED = load_models(config, STUDIES)
-check_splits()
+DRAWN_FOLDS = read_drawn_folds()
 DISCRIMINATOR = ["tracer"] if len(TRAINED) > 1 else []
 DISCRIMINATOR_FOLDS = FOLDS if DISCRIMINATOR else []
-USED_MEMBERS = sorted({members_for(case) for case in CASES if not is_imported(case)}) if TRAINED else []
+# short files about the networks that cases wait for: one a fold for train cases, one of all folds for others
+NETWORK_LISTS = {f"fold_{fold}": [fold] for fold in NUMBERED_FOLDS} if TRAIN else {}
+if TRAINED and any(STUDIES[case].split != "train" and not is_imported(case) for case in CASES):
+    NETWORK_LISTS["ensemble"] = FOLDS
 # the models that new patients get, {tracer: folds}
 NEW_MODELS = {t: IMPORTED.folds[t] for t in IMPORTED.tracers} if IMPORTED else {t: FOLDS for t in TRAINED}
 
@@ -331,6 +342,6 @@ wildcard_constraints:
     tracer="fdg|psma",
     fold="[0-9]+|all",
     model="fdg|psma|tracer",
-    members="cross_validation|ensemble",
+    networks="fold_[0-9]+|ensemble",
     clicks="[0-9]+",
     bucket="[0-9]+",

@@ -186,23 +186,23 @@ rule train_lesion_fold:
 
 
 rule list_networks:
-    """Digests of the networks that may see train cases (cross_validation) or others (ensemble), in one short file."""
+    """Digests of the networks of a fold, for the train cases that it held out, or of all folds, for other cases."""
     input:
-        files=lambda wildcards: files_of_model("results/models", wildcards.model, MEMBERS[wildcards.members]),
+        files=lambda wildcards: files_of_model("results/models", wildcards.model, NETWORK_LISTS[wildcards.networks]),
         trainings=lambda wildcards: expand(
-            "results/models/{{model}}/fold_{fold}/training.json", fold=MEMBERS[wildcards.members]
+            "results/models/{{model}}/fold_{fold}/training.json", fold=NETWORK_LISTS[wildcards.networks]
         ),
     output:
-        networks="results/models/{model}/{members}.json",
+        networks="results/models/{model}/{networks}.json",
     log:
-        "logs/list_networks/{model}/{members}.log",
+        "logs/list_networks/{model}/{networks}.log",
     benchmark:
-        "benchmarks/list_networks/{model}/{members}.tsv"
+        "benchmarks/list_networks/{model}/{networks}.tsv"
     localrule: True
     conda:
         "../envs/core.yaml"
     params:
-        folds=lambda wildcards: MEMBERS[wildcards.members],
+        folds=lambda wildcards: NETWORK_LISTS[wildcards.networks],
         code=code("list_networks"),
     script:
         "../scripts/list_networks.py"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -89,10 +89,10 @@ def segment_patient(
     """
     settings = read_settings(models)
     settings.check_study(tracer)
-    config = _resolved(config)
+    config = resolved_config(config)
     if settings.heatmap is None:
         warnings.warn(f"{settings.folder} has no settings.json: taking the config's heatmap and MIPs", stacklevel=2)
-    decision = _decide_tracer(study, settings, tracer, config)
+    decision = decide_tracer(study, settings, tracer, config)
     heatmap = draw_heatmap(
         study.suv,
         Clicks.empty() if clicks is None else clicks,
@@ -145,10 +145,17 @@ def identify_tracer(
     """
     settings = read_settings(models)
     settings.check_study(tracer)
-    return _decide_tracer(study, settings, tracer, _resolved(config))
+    return decide_tracer(study, settings, tracer, resolved_config(config))
 
 
-def _decide_tracer(study: PetCt, settings: ModelSettings, given: str, config: Mapping) -> TracerDecision:
+def decide_tracer(
+    study: PetCt, settings: ModelSettings, given: str, config: Mapping, weights: Sequence[Mapping] | None = None
+) -> TracerDecision:
+    """Tracer of a study: the only one that `settings` have models of, the `given` one, or what the discriminator finds.
+
+    config : whole, for MIPs that the settings do not describe;  weights : of all folds of the discriminator (None: they
+    are read if they are needed).
+    """
     if len(settings.tracers) == 1:
         return TracerDecision(settings.tracers[0], "only")
     if given:
@@ -157,13 +164,18 @@ def _decide_tracer(study: PetCt, settings: ModelSettings, given: str, config: Ma
     picture = render_mip(
         study.suv, study.affine, spacing_out_mm=mip["spacing_mm"], size=mip["size"], compat=mip["compat"]
     )
-    folder = settings.folder / DISCRIMINATOR
-    files = [folder / f"fold_{fold}" / CHECKPOINTS[DISCRIMINATOR] for fold in settings.folds[DISCRIMINATOR]]
-    answer = find_tracer(picture, [load_discriminator(file) for file in files])
+    answer = find_tracer(picture, load_discriminators(settings) if weights is None else weights)
     return TracerDecision(answer["tracer"], answer["source"], tuple(answer["probability_psma"]), answer["votes"])
 
 
-def _resolved(config: Mapping | str | Path | None) -> dict:
+def load_discriminators(settings: ModelSettings) -> list[Mapping]:
+    """The discriminator's weights of all folds; none where the folder of models has no discriminator."""
+    folder = settings.folder / DISCRIMINATOR
+    folds = settings.folds.get(DISCRIMINATOR, ())
+    return [load_discriminator(folder / f"fold_{fold}" / CHECKPOINTS[DISCRIMINATOR]) for fold in folds]
+
+
+def resolved_config(config: Mapping | str | Path | None) -> dict:
     """The whole config; the cohort table that it must name is not read here."""
     keys = read_config(config) if isinstance(config, str | Path) else config or {}
     try:

@@ -119,7 +119,7 @@ def predict_scan(
         scan, heatmaps = read_inputs()
         ensemble = loading.result()
     load_s = time.perf_counter() - start
-    axes, expected_s = _mirroring_planner(ensemble, mirroring, voxel_limits, time_limit_s, calibration)
+    axes, expected_s = mirroring_planner(ensemble, mirroring, voxel_limits, time_limit_s, calibration)
     for prediction in ensemble.predict_steps(scan.ct, scan.suv, heatmaps, scan.affine, mirror_axes=axes, **options):
         done = prediction.details
         workload = Workload(done["voxels"], done["tiles"], len(members))
@@ -156,8 +156,11 @@ def cost_text(details: dict) -> str:
     return work
 
 
-def _mirroring_planner(ensemble, mirroring, voxel_limits, time_limit_s, calibration):
-    """Two functions: mirroring axes of a workload, and the seconds expected of a workload at a number of axes."""
+def mirroring_planner(ensemble, mirroring, voxel_limits, time_limit_s, calibration):
+    """Two functions: mirroring axes of a workload, and the seconds expected of a workload at a number of axes.
+
+    Arguments are those of `predict_scan`, with the loaded ensemble. Raises InputError for options that make no sense.
+    """
     if mirroring not in ("voxels", "budget"):
         raise InputError(f"predict.mirroring is {mirroring!r}", mend="give 'voxels' or 'budget'")
     if mirroring == "voxels" and calibration is None:
