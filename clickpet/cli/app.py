@@ -19,6 +19,7 @@ from clickpet.cli import (
     import_model,
     predict,
     rank,
+    review,
     simulate_budget,
     status,
 )
@@ -67,7 +68,7 @@ app = typer.Typer(
 app.add_typer(cohort.app, name="cohort")
 #: A command, its function and its module share their name.
 for module in (
-    *(predict, grand_challenge, status),
+    *(predict, review, grand_challenge, status),
     *(import_model, export_model, fetch_weights),
     *(compare, rank, export, simulate_budget),
 ):
