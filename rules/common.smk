@@ -13,6 +13,7 @@ from clickpet.ingest.splits import given_splits, read_splits
 from clickpet.predict.inference import NOT_OF_INFERENCE
 from clickpet.models.settings import CHECKPOINTS, read_settings, trained_with
 from clickpet.workflow.code_key import code_key
+from clickpet.workflow.job_list import offer_job_list
 from clickpet.workflow.slurm_queue import refuse_orphans
 from clickpet.workflow.time_limits import prediction_min
 from clickpet.workflow.training_state import NOT_KNOWN, training_state
@@ -282,6 +283,8 @@ def organ_bucket(wildcards):
     return [case for case, bucket in ORGAN_BUCKETS.items() if bucket == wildcards.bucket]
 
 
+if workflow.is_main_process:
+    offer_job_list(workflow)
 config = load_config(config)
 STUDIES = {study.slug: study for study in load_cohort(config["cohort"])}
 FOLDS = [str(fold) for fold in config["folds"]]

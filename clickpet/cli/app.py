@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from clickpet import __version__
 from clickpet.cli import (
+    ablate,
     cohort,
     compare,
     export,
@@ -70,7 +71,7 @@ app.add_typer(cohort.app, name="cohort")
 for module in (
     *(predict, review, grand_challenge, status),
     *(import_model, export_model, fetch_weights),
-    *(compare, rank, export, simulate_budget),
+    *(compare, ablate, rank, export, simulate_budget),
 ):
     name = module.__name__.rpartition(".")[2]
     app.command(name=name.replace("_", "-"))(getattr(module, name))
