@@ -19,6 +19,7 @@ from clickpet.cli import (
     import_model,
     predict,
     rank,
+    score,
     simulate_budget,
     status,
 )
@@ -69,7 +70,7 @@ app.add_typer(cohort.app, name="cohort")
 for module in (
     *(predict, grand_challenge, status),
     *(import_model, export_model, fetch_weights),
-    *(compare, rank, export, simulate_budget),
+    *(score, compare, rank, export, simulate_budget),
 ):
     name = module.__name__.rpartition(".")[2]
     app.command(name=name.replace("_", "-"))(getattr(module, name))
