@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clickpet.clicks.heatmap import draw_heatmap
-from clickpet.clicks.model import KINDS, Clicks
+from clickpet.clicks.model import KINDS, Clicks, Interaction
 from clickpet.errors import InputError
 from clickpet.evaluate.lesion_table import measure_lesions, measure_study
 from clickpet.ingest.petct import PetCt
@@ -161,10 +161,9 @@ class LiveSession:
 
     @property
     def clicks(self) -> Clicks:
-        """The clicks that are not taken back."""
+        """The clicks and scribbles that are not taken back."""
         with self._lock:
-            points = {kind: [one.points for one in self._interactions if one.kind == kind] for kind in KINDS}
-        return Clicks(**{kind: np.concatenate([np.zeros((0, 3), np.int64), *points[kind]]) for kind in KINDS})
+            return Clicks.from_interactions(Interaction(one.kind, one.points) for one in self._interactions)
 
     @property
     def history(self) -> list[LiveRecord]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,9 +22,6 @@ from clickpet.predict.prediction import InferenceOptions, Prediction
 from clickpet.predict.sliding_window import SlidingWindowOutput, sliding_window_inference
 from clickpet.predict.tiling import Tiling, tiling
 
-if TYPE_CHECKING:
-    from clickpet.predict.ensemble import LesionEnsemble
-
 #: Channel of the network's input that holds the clicks, after CT and PET.
 CLICKS = 2
 
@@ -33,7 +29,7 @@ CLICKS = 2
 class StudyPredictor:
     """Predictions of one study, of which only what a heatmap changes is computed.
 
-    ensemble : of its tracer;  ct, suv, affine : as for `LesionEnsemble.predict`;  memory_limit_bytes : for what is kept
+    ensemble : the LesionEnsemble of its tracer;  ct, suv, affine : as for `LesionEnsemble.predict`;  memory_limit_bytes : for what is kept
     of a prediction for the next one, see `KeptTiles` (0: nothing, where there is one prediction only);  options : of
     `InferenceOptions`.
 
@@ -46,7 +42,7 @@ class StudyPredictor:
 
     def __init__(
         self,
-        ensemble: LesionEnsemble,
+        ensemble,
         *,
         ct: np.ndarray,
         suv: np.ndarray,
