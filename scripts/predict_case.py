@@ -14,6 +14,7 @@ def main(job):
             predict_scan,
             read_heatmap,
             read_scan,
+            write_component_probabilities,
             write_disagreement,
             write_lesion_disagreement,
             write_probability,
@@ -39,6 +40,7 @@ def main(job):
                 calibration=read_json(calibration)[tracer] if calibration else None,
                 disagreement="everywhere" if job.output.get("disagreement_map") else "lesions",
                 save_probability=bool(job.output.get("probability_map")),
+                lesion_probability=bool(job.output.get("component_probability")),
             )
         )
         write_image(job.output.mask, prediction.mask, prediction.affine)
@@ -47,6 +49,8 @@ def main(job):
             write_disagreement(job.output.disagreement_map, prediction)
         if job.output.get("probability_map"):
             write_probability(job.output.probability_map, prediction)
+        if job.output.get("component_probability"):
+            write_component_probabilities(job.output.component_probability, prediction)
         write_json(job.output.prediction, {"case": job.params.slug, "tracer": tracer, **prediction.details})
 
 

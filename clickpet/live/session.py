@@ -19,7 +19,8 @@ from clickpet.ingest.petct import PetCt
 from clickpet.live.models import LiveModels
 from clickpet.models.patient import TracerDecision
 from clickpet.nnunet.nonzero_box import Box, nonzero_box
-from clickpet.postprocess.specks import drop_faint_specks
+from clickpet.postprocess.final_mask import post_process
+from clickpet.postprocess.options import PostprocessOptions
 from clickpet.predict.inference import mirroring_planner
 
 if TYPE_CHECKING:
@@ -214,8 +215,8 @@ class LiveSession:
         return prediction.mask, prediction.details["seconds"], prediction.details["tiles"], 0
 
     def _postprocessed(self, raw_mask: np.ndarray, study: PetCt) -> np.ndarray:
-        kept = drop_faint_specks(raw_mask, study.suv, affine=study.affine, **self.models.config["postprocess"])
-        return kept.view(np.uint8)
+        options = PostprocessOptions.from_mapping(self.models.config["postprocess"])
+        return post_process(raw_mask, study.suv, study.affine, options, clicks=self.clicks).mask.view(np.uint8)
 
     def _changed(self, mask: np.ndarray) -> Box | None:
         differs = mask if self._result is None else mask != self._result.mask

@@ -49,7 +49,8 @@ class Prediction:
     for one fold), "seconds" of each part, "orientation" (of the study's own axes).
     disagreement : float32 (x, y, z), standard deviation of the lesion probability over the folds, in the mask or
     everywhere as asked for, else 0; None if not asked for or for one fold.
-    probability : float16 (x, y, z), the ensemble's lesion probability, 0 where no tile looked; None if not asked for.
+    probability : float16 (x, y, z), the ensemble's lesion probability, 0 where no tile looked and, if it was asked for
+    in the mask alone, outside of it; None if not asked for.
     """
 
     mask: np.ndarray
@@ -70,6 +71,7 @@ class InferenceOptions:
     disagreement: str = "none"
     threshold: float = 0.5
     save_probability: bool = False
+    lesion_probability: bool = False
     batch: int | None = None
     nnunet_arithmetic: bool = False
 
@@ -84,7 +86,7 @@ class InferenceOptions:
             raise InputError(f"disagreement is {self.disagreement!r}", mend="give 'none', 'lesions' or 'everywhere'")
         if not 0 < self.threshold < 1:
             raise InputError(f"predict.threshold is {self.threshold}", mend="give a probability between 0 and 1")
-        if self.nnunet_arithmetic and (self.threshold != 0.5 or self.save_probability):
+        if self.nnunet_arithmetic and (self.threshold != 0.5 or self.save_probability or self.lesion_probability):
             raise ValueError("nnunet_arithmetic compares two logits: it has no threshold and no probability map")
 
     @property
@@ -146,7 +148,7 @@ class LesionEnsemble:
         body_box : tiles over the body's box only (True).  fold_average : "softmax" or "logits" ("softmax").
         disagreement : the map that is made too: of "lesions" or "everywhere" ("none").
         threshold : a voxel is lesion if the ensemble's probability is above (0.5).  save_probability : the map of that
-        probability is made too (False).
+        probability is made too (False), or, with lesion_probability, its part in the mask (False).
         batch : tiles in one forward pass (as many as memory allows when the case begins).
         nnunet_arithmetic : prepare and round as nnU-Net does, see `clickpet.predict.nnunet_sliding_window`: then logits
         are averaged and there is no disagreement (False).  `**NNUNET_OPTIONS` is all of that and nnU-Net's tiles.
@@ -259,8 +261,11 @@ class LesionEnsemble:
             where = mask if options.disagreement == "lesions" else None
             spread = case.grid.image(window.spread, window.box, where)
         probability = None
-        if options.save_probability:
-            probability = case.grid.image(window.lesion, window.box, dtype=np.float16, of_value=options.probability)
+        if options.save_probability or options.lesion_probability:
+            where = None if options.save_probability else mask
+            probability = case.grid.image(
+                window.lesion, window.box, where, dtype=np.float16, of_value=options.probability
+            )
         clock.lap("resample_back")
         return Prediction(mask, affine, details, spread, probability)
 
