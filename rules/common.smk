@@ -13,6 +13,7 @@ from clickpet.files import content_hash
 from clickpet.ingest.splits import given_splits, read_splits
 from clickpet.predict.inference import NOT_OF_INFERENCE
 from clickpet.models.settings import CHECKPOINTS, read_settings, trained_with
+from clickpet.slugs import SLUG_PATTERN
 from clickpet.workflow.code_key import code_key
 from clickpet.workflow.job_list import offer_job_list
 from clickpet.workflow.slurm_queue import refuse_orphans
@@ -360,7 +361,7 @@ NEW_MODELS = {m: IMPORTED.folds[m] for m in IMPORTED.lesion_models} if IMPORTED 
 
 
 wildcard_constraints:
-    case="[A-Za-z0-9_.-]+",
+    case=SLUG_PATTERN,
     tracer="fdg|psma|joint",
     fold="[0-9]+|all",
     model="fdg|psma|joint|tracer",
