@@ -183,7 +183,30 @@ def _postprocessing(postprocess: Mapping) -> str:
         size = f"smaller than {postprocess['min_volume_mm3']:g} mm³"
     else:
         size = f"of fewer than {postprocess['min_voxels']} voxels"
-    return f"Components {size} whose SUVmax is below {postprocess['min_suv_max']:g} g/ml were removed (26-connected)."
+    texts = [
+        f"Components {size} whose SUVmax is below {postprocess['min_suv_max']:g} g/ml were removed (26-connected)."
+    ]
+    weak = [
+        f"{what} is below {postprocess[name]:g}{unit}"
+        for name, what, unit in (
+            ("min_component_suv_max", "SUVmax", " g/ml"),
+            ("min_component_probability", "mean lesion probability", ""),
+        )
+        if postprocess[name] > 0
+    ]
+    if weak:
+        texts.append(f"Components of any size whose {' or whose '.join(weak)} were removed.")
+    if postprocess["honour_clicks"]:
+        texts.append(
+            f"Clicks were honoured: a missed tumour click grew a lesion of connected uptake above "
+            f"{postprocess['grow_share'] * 100:g} % of its local maximum, at most {postprocess['grow_ml']:g} ml; a "
+            "background click removed its component, or cut it from the tumour clicks in it."
+        )
+    if postprocess["min_unclicked_ml"] > 0:
+        texts.append(
+            f"Predictions smaller than {postprocess['min_unclicked_ml']:g} ml were emptied where no tumour was clicked."
+        )
+    return " ".join(texts)
 
 
 def _evaluation(evaluate: Mapping) -> str:
