@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from clickpet.digests import IMPORT
 from clickpet.clicks.heatmap_options import HeatmapOptions
+from clickpet.digests import IMPORT
 from clickpet.errors import InputError
 from clickpet.files import replacing_folder, write_json
 from clickpet.models.settings import (

@@ -12,9 +12,9 @@ from tiny_models import write_model
 from typer.testing import CliRunner
 
 from clickpet.cli.app import app
+from clickpet.clicks.heatmap_options import HeatmapOptions
 from clickpet.clicks.model import Clicks
 from clickpet.config import resolve
-from clickpet.clicks.heatmap_options import HeatmapOptions
 from clickpet.errors import InputError
 from clickpet.ingest.petct import PetCt
 from clickpet.models.collection import add_model, add_pretrained, export_lesion_model, shown_as
