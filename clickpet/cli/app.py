@@ -20,6 +20,7 @@ from clickpet.cli import (
     import_model,
     predict,
     rank,
+    review,
     simulate_budget,
     status,
 )
@@ -68,7 +69,7 @@ app = typer.Typer(
 app.add_typer(cohort.app, name="cohort")
 #: A command, its function and its module share their name.
 for module in (
-    *(predict, grand_challenge, status),
+    *(predict, review, grand_challenge, status),
     *(import_model, export_model, fetch_weights),
     *(compare, ablate, rank, export, simulate_budget),
 ):

@@ -22,7 +22,7 @@ def distance_steps(
     distance_mm: float,
     order: str = "C",
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Give (k, map) for each k of `steps`: the distance map of the first k tumour and first k background clicks.
+    """Give (k, map) for each k of `steps`: the distance map of the first k tumour and k background interactions.
 
     shape : (x, y, z) of the grid;  spacing_mm : of its voxels;  distance_mm : where the distance is truncated;  order :
     memory layout of the maps. Each map is a new float32 array in [-1, 1]: at a voxel whose nearest click, of either
@@ -36,8 +36,8 @@ def distance_steps(
         if distances is None or k < drawn:
             drawn, distances = 0, np.zeros(shape, np.float32, order=order)
         for kind in KINDS:
-            for point in getattr(clicks, kind)[drawn:k].tolist():
-                add_nearness(distances, kind, *nearness([point], shape, spacing_mm, distance_mm, kind=kind))
+            for points in clicks.of_kind(kind)[drawn:k]:
+                add_nearness(distances, kind, *nearness(points.tolist(), shape, spacing_mm, distance_mm, kind=kind))
         drawn = k
         yield k, distances.copy(order="K")
 

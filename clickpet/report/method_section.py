@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from clickpet.cohort import JOINT
 from clickpet.report.page import Definitions, Section, Text
 
 PAPER = "AutoPET IV: Semi-automatic PET/CT across tracers"
@@ -148,9 +149,14 @@ def _training(train: Mapping, folds: Sequence) -> str:
         "random": "a random number of clicks",
         "errors": "a random number of clicks and corrections of the network's own errors",
     }[train["training_clicks"]]
-    each = " and ".join(f"{count} ({name.upper()})" for name, count in iterations.items())
+    joint = train["models"] == "joint"
+    counts = {name: count for name, count in iterations.items() if (name == JOINT) == joint}
+    if joint and not counts:
+        counts = {JOINT: sum(count for name, count in iterations.items() if name != JOINT)}
+    each = " and ".join(f"{count} ({name.upper()})" for name, count in counts.items())
     return (
-        f"nnU-Net residual-encoder U-Nets, one per tracer and fold (folds: {', '.join(str(fold) for fold in folds)}), "
+        f"nnU-Net residual-encoder U-Nets, one per {'' if joint else 'tracer and '}fold "
+        f"(folds: {', '.join(str(fold) for fold in folds)}), "
         f"{start}: {train['epochs']} epochs of {each} iterations, patch {patch} voxels, batch {train['batch_size']}, "
         f"learning rate {train['learning_rate']:g}, {clicks} shown in training. Folds are split by patient."
     )

@@ -10,7 +10,7 @@ import numpy as np
 
 from clickpet.clicks.heatmap import draw_heatmap
 from clickpet.clicks.heatmap_options import HeatmapOptions
-from clickpet.clicks.model import KINDS, Clicks
+from clickpet.clicks.model import KINDS, Clicks, Interaction
 from clickpet.geometry import Turn, spacing_mm
 
 #: Where the properties of a preprocessed case keep its clicks.
@@ -35,7 +35,7 @@ class StoredClicks:
     @property
     def most(self) -> int:
         """The largest number of clicks that can be asked for; 1 for a case without any."""
-        return max(len(self.clicks.tumor), len(self.clicks.background), 1)
+        return max(self.clicks.most, 1)
 
     @property
     def affine(self) -> np.ndarray:
@@ -59,12 +59,15 @@ class StoredClicks:
         shown = self.clicks.first(k)
         # the released maps are divided by their largest value anywhere
         whole = self.options.encoding == "gaussian" and self.options.compat == "released"
-        near = {kind: self._reaching(getattr(shown, kind), kind, None if whole else box) for kind in KINDS}
-        if not any(len(points) for points in near.values()):
+        reaching = (
+            (one.kind, self._reaching(one.points, one.kind, None if whole else box)) for one in shown.interactions()
+        )
+        near = [Interaction(kind, points) for kind, points in reaching if len(points)]
+        if not near:
             return np.zeros([part.stop - part.start for part in box], np.float32)
         region = self._region(near, box)
         start = np.array([part.start for part in region])
-        local = Clicks(**{kind: points - start for kind, points in near.items()})
+        local = Clicks.from_interactions(Interaction(one.kind, one.points - start) for one in near)
         heatmap = draw_heatmap(read_suv(region), local, self.options, affine=self.affine)
         return heatmap[tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(box, region, strict=True))]
 
@@ -76,14 +79,13 @@ class StoredClicks:
         first, stop = (np.array([getattr(part, end) for part in box]) for end in ("start", "stop"))
         return points[((points + reach >= first) & (points - reach < stop)).all(axis=1)]
 
-    def _region(self, near: Mapping[str, np.ndarray], box: Box) -> Box:
-        """The box and all that the clicks reach, within the grid."""
+    def _region(self, near: Sequence[Interaction], box: Box) -> Box:
+        """The box and all that the interactions reach, within the grid."""
         first, stop = (np.array([getattr(part, end) for part in box]) for end in ("start", "stop"))
-        for kind, points in near.items():
-            if len(points):
-                reach = np.array(self.reach_vox(kind))
-                first = np.minimum(first, points.min(0) - reach)
-                stop = np.maximum(stop, points.max(0) + reach + 1)
+        for one in near:
+            reach = np.array(self.reach_vox(one.kind))
+            first = np.minimum(first, one.points.min(0) - reach)
+            stop = np.maximum(stop, one.points.max(0) + reach + 1)
         return tuple(
             slice(max(0, int(low)), min(length, int(high)))
             for low, high, length in zip(first, stop, self.shape, strict=True)
@@ -93,6 +95,7 @@ class StoredClicks:
         """Plain values, for the properties of a preprocessed case."""
         return {
             **{kind: getattr(self.clicks, kind).tolist() for kind in KINDS},
+            "groups": [list(group) for group in self.clicks.groups],
             "options": {name: _plain(value) for name, value in asdict(self.options).items()},
             "spacing_mm": list(self.spacing_mm),
             "shape": list(self.shape),
@@ -102,7 +105,7 @@ class StoredClicks:
     def from_record(cls, record: Mapping) -> StoredClicks:
         """The clicks of a record that `as_record` made."""
         return cls(
-            Clicks(**{kind: np.array(record[kind], np.int64) for kind in KINDS}),
+            Clicks(**{kind: np.array(record[kind], np.int64) for kind in KINDS}, groups=map(tuple, record["groups"])),
             HeatmapOptions.from_mapping(record["options"]),
             tuple(record["spacing_mm"]),
             tuple(record["shape"]),
@@ -145,7 +148,7 @@ def store_clicks(
         return tuple(float(one) for one in by_axis[axes] * scale)
 
     return StoredClicks(
-        Clicks(moved(clicks.tumor), moved(clicks.background)),
+        Clicks(moved(clicks.tumor), moved(clicks.background), clicks.groups),
         replace(
             options,
             sigma_tumor=scaled(options.sigma_tumor),

@@ -97,6 +97,15 @@ def test_the_iterations_of_a_tracer_train_only_that_tracer(workflow):
     assert not rules(jobs) & (OWN | {"preprocess_case", "fingerprint_cohort", "plan_training", "train_tracer_fold"})
 
 
+def test_a_joint_model_is_trained_instead_of_one_a_tracer(workflow):
+    jobs = workflow.would_run(CONFIG + "train: {models: joint}\n")
+    assert {wildcards["tracer"] for rule, wildcards in jobs if rule == "train_lesion_fold"} == {"joint"}
+    preprocessed = {wildcards["case"] for rule, wildcards in jobs if rule == "preprocess_case"}
+    assert preprocessed == held_out_by(workflow, 0) | held_out_by(workflow, 1)
+    assert {"predict_case", "predict_interactive"} <= rules(jobs)
+    assert not rules(jobs) & (OWN | {"split_patients", "train_tracer_fold", "find_tracer"})
+
+
 #: What a training does not depend on, or comes before it.
 BEFORE_TRAINING = {"fingerprint_cohort", "plan_cohort", "plan_training", "train_tracer_fold", "find_tracer"}
 

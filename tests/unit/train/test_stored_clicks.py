@@ -9,7 +9,7 @@ from tiny_models import dataset, plans
 
 from clickpet.clicks.heatmap import draw_heatmap
 from clickpet.clicks.heatmap_options import HeatmapOptions
-from clickpet.clicks.model import Clicks
+from clickpet.clicks.model import Clicks, Interaction
 from clickpet.errors import InputError
 from clickpet.geometry import Turn
 from clickpet.train.preprocessing import preprocess_case, preprocess_with_clicks, save_preprocessed
@@ -172,3 +172,20 @@ def test_a_case_that_was_stored_for_all_clicks_is_one_line(study, tmp_path):
     save_preprocessed(files, *case, patch_size=[16, 16, 16])
     with pytest.raises(InputError, match=r"a\.pkl: was preprocessed for a training that shows all clicks"):
         RandomClicksDataset(str(tmp_path), ["a"]).load_case("a")
+
+
+def test_a_scribble_is_drawn_in_a_patch_as_in_the_whole_volume(study):
+    ct, suv, clicks, truth = study
+    line = np.array([[10 + step, 12, 15] for step in range(8)])
+    scribbled = Clicks.from_interactions([Interaction("tumor", line), *clicks.interactions()])
+    _, (data, _, properties) = prepared((ct, suv, scribbled, truth), OPTIONS, las(*SPACING_MM))
+    stored = StoredClicks.from_record(properties[RECORD])
+    assert stored.clicks.sizes("tumor")[0] == len(line)
+
+    def read(part):
+        return data[(2, *part)]
+
+    whole = stored.heatmap(read, tuple(slice(0, length) for length in stored.shape), stored.most)
+    assert (whole > 0).sum() > 0
+    for box in ((slice(3, 14), slice(5, 16), slice(4, 15)), (slice(12, 20), slice(2, 20), slice(0, 12))):
+        np.testing.assert_array_equal(stored.heatmap(read, box, stored.most), whole[box])
