@@ -97,6 +97,42 @@ def test_the_iterations_of_a_tracer_train_only_that_tracer(workflow):
     assert not rules(jobs) & (OWN | {"preprocess_case", "fingerprint_cohort", "plan_training", "train_tracer_fold"})
 
 
+def test_a_joint_model_is_trained_instead_of_one_a_tracer(workflow):
+    jobs = workflow.would_run(CONFIG + "train: {models: joint}\n")
+    assert {wildcards["tracer"] for rule, wildcards in jobs if rule == "train_lesion_fold"} == {"joint"}
+    preprocessed = {wildcards["case"] for rule, wildcards in jobs if rule == "preprocess_case"}
+    assert preprocessed == held_out_by(workflow, 0) | held_out_by(workflow, 1)
+    assert {"predict_case", "predict_interactive"} <= rules(jobs)
+    assert not rules(jobs) & (OWN | {"split_patients", "train_tracer_fold", "find_tracer"})
+
+
+#: What a training does not depend on, or comes before it.
+BEFORE_TRAINING = {"fingerprint_cohort", "plan_cohort", "plan_training", "train_tracer_fold", "find_tracer"}
+
+
+def test_training_on_errors_re_runs_preprocessing_trainings_and_what_follows(workflow):
+    jobs = workflow.would_run(CONFIG + "train: {training_clicks: errors}\n")
+    assert rules(jobs) >= {"preprocess_case", "train_lesion_fold", "predict_case", "predict_interactive"}
+    assert not rules(jobs) & (OWN | BEFORE_TRAINING)
+
+
+def test_the_loss_of_patches_without_lesion_re_runs_trainings_and_what_follows(workflow):
+    jobs = workflow.would_run(CONFIG + "train: {lesion_free_loss_weight: 1}\n")
+    assert rules(jobs) >= {"train_lesion_fold", "predict_case", "predict_interactive"}
+    assert not rules(jobs) & (OWN | BEFORE_TRAINING | {"preprocess_case"})
+
+
+def test_corrections_that_no_training_makes_train_nothing(workflow):
+    jobs = workflow.would_run(CONFIG + "train: {corrections: {share: 0.1}}\n")
+    assert not rules(jobs) & (OWN | BEFORE_TRAINING | TRAINING | INFERENCE | {"preprocess_case"})
+
+
+def test_another_encoding_of_clicks_re_runs_heatmaps_and_what_depends_on_them(workflow):
+    jobs = workflow.would_run(CONFIG + "heatmap: {encoding: distance}\n")
+    assert rules(jobs) >= {"draw_heatmap", "preprocess_case", "train_lesion_fold", "record_settings", "predict_case"}
+    assert not rules(jobs) & (BEFORE_TRAINING | {"import_case", "place_clicks"})
+
+
 def test_the_discriminators_epochs_train_no_lesion_model(workflow):
     jobs = workflow.would_run(CONFIG + "tracer: {epochs: 3}\n")
     assert {"train_tracer_fold", "find_tracer"} <= rules(jobs)
