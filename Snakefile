@@ -73,6 +73,8 @@ rule evaluate:
     """Scores of every train case (out of fold) and test case (ensemble)."""
     input:
         ["results/scores.tsv", "results/summary.tsv", "results/summary.tex"] if SCORED else [],
+        expand("results/cases/{case}/{file}", case=SCORED, file=["lesion_table.csv", "study.json"]),
+        expand("results/cases/{case}/patient.html", case=slugs("test")),
 
 
 rule interactive:
@@ -88,7 +90,7 @@ rule predict:
         expand(
             "results/cases/{case}/{file}",
             case=slugs("predict"),
-            file=["lesions.nii.gz", "lesion_table.csv", "study.json", "prediction.json", "mip.png"],
+            file=["lesions.nii.gz", "lesion_table.csv", "study.json", "prediction.json", "mip.png", "patient.html"],
         ),
         expand(list(PREDICTION_MAPS.values()), case=slugs("predict")),
 
@@ -123,9 +125,10 @@ rule all:
             case=SCORED,
             file=[
                 *["truth.nii.gz", "truth.json", "lesion_intensities.npy", "score.json", "lesion_scores.csv"],
-                "mip_overlay.png",
+                *["lesion_table.csv", "study.json", "mip_overlay.png"],
             ],
         ),
+        expand("results/cases/{case}/patient.html", case=slugs("test")),
         expand("results/cases/{case}/organs.nii.gz", case=TRAIN if config["organs"]["provider"] != "none" else []),
         [
             expand("results/nnunet/{tracer}/{case}{part}", tracer=t, case=train_cases(t), part=PREPROCESSED)

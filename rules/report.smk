@@ -137,3 +137,37 @@ rule write_crate:
         code=code("write_crate"),
     script:
         "../scripts/write_crate.py"
+
+
+rule write_patient_page:
+    """One offline page of a case: projections, lesions slice by slice, measurements, clicks, what is to be checked."""
+    input:
+        ct="results/cases/{case}/ct.nii.gz",
+        suv="results/cases/{case}/suv.nii.gz",
+        lesions="results/cases/{case}/lesions.nii.gz",
+        truth=truth_if_any,
+        clicks="results/cases/{case}/clicks.json",
+        table="results/cases/{case}/lesion_table.csv",
+        study="results/cases/{case}/study.json",
+        tracer="results/cases/{case}/tracer.json",
+        prediction="results/cases/{case}/prediction.json",
+        quality="results/cases/{case}/quality.json",
+        record="results/cases/{case}/case.json",
+    output:
+        page="results/cases/{case}/patient.html",
+    log:
+        "logs/write_patient_page/{case}.log",
+    benchmark:
+        "benchmarks/write_patient_page/{case}.tsv"
+    conda:
+        "../envs/core.yaml"
+    resources:
+        mem_mb=6000,
+        runtime=20,
+    params:
+        title=column("case"),
+        threshold=config["predict"]["threshold"],
+        template=content_hash(f"{workflow.basedir}/clickpet/report/templates/report.html.j2"),
+        code=code("write_patient_page"),
+    script:
+        "../scripts/write_patient_page.py"
