@@ -56,10 +56,11 @@ class LiveModels:
 
         settings, config = read_settings(folder), resolved_config(config)
         device = device or choose_device(apple=True)
-        ensembles = {
-            tracer: LesionEnsemble.load(settings.folder / tracer, settings.folds[tracer], device=device)
-            for tracer in settings.tracers
+        loaded = {
+            model: LesionEnsemble.load(settings.folder / model, settings.folds[model], device=device)
+            for model in settings.lesion_models
         }
+        ensembles = {tracer: loaded[settings.lesion_model(tracer)] for tracer in settings.tracers}
         return cls(settings, config, device, ensembles, load_discriminators(settings), calibration or {})
 
     @property

@@ -93,6 +93,7 @@ def segment_patient(
     if settings.heatmap is None:
         warnings.warn(f"{settings.folder} has no settings.json: taking the config's heatmap and MIPs", stacklevel=2)
     decision = decide_tracer(study, settings, tracer, config)
+    model = settings.lesion_model(decision.tracer)
     heatmap = draw_heatmap(
         study.suv,
         Clicks.empty() if clicks is None else clicks,
@@ -103,8 +104,8 @@ def segment_patient(
     prediction = next(
         predict_scan(
             lambda: (Scan(study.ct, study.suv, study.affine), [heatmap]),
-            settings.folder / decision.tracer,
-            settings.folds[decision.tracer],
+            settings.folder / model,
+            settings.folds[model],
             **options,
             calibration=calibration,
             device=device,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from clickpet.cohort import JOINT
 from clickpet.evaluate.run_results import RunResults
 from clickpet.report.method_section import click_sources, lesion_curves
 from clickpet.report.page import DASH, Cell, Section, Table, Text, number, study_cell
@@ -102,7 +103,7 @@ def _missing_sentences(run: RunResults) -> list[Text]:
     cohort, trained = run.cohort, list(lesion_curves(run))
     splits = set(cohort["split"])
     sentences = []
-    if len(trained) == 1:
+    if len(trained) == 1 and trained != [JOINT]:
         sentences.append(f"All train studies are {tracer_name(trained[0])}: one lesion model was trained.")
     if "test" not in splits and len(run.scores):
         sentences.append("There is no held-out test study: all scores are from cross-validation.")

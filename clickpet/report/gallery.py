@@ -104,9 +104,9 @@ def gallery_section(run: RunResults, count: int, *, max_bytes: int = MAX_PICTURE
             "Open a study by its picture or by its name in a table. Maximum intensity projections of the PET: coronal "
             "(from the front, the patient's right on the left) and sagittal (from the side, the front on the left). "
             "The grey bar beside them tells their SUV window, which depends on the tracer. Orange outline: truth. "
-            "Green: predicted component that touches the truth. Filled orange: missed lesion. Blue: false lesion; where there "
-            "is no truth, every predicted lesion. Plus: tumour click; cross: background click. What lies one behind "
-            "the other is drawn one over the other."
+            "Green: predicted component that touches the truth. Filled orange: missed lesion. Blue: false lesion; "
+            "where there is no truth, every predicted lesion. Plus: tumour click; cross: background click. What lies "
+            "one behind the other is drawn one over the other."
         )
     ]
     groups = (

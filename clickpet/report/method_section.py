@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from clickpet.cohort import JOINT
 from clickpet.evaluate.run_results import RunResults
 from clickpet.evaluate.training_curves import TrainingCurve
 from clickpet.report.page import Definitions, Section, Text
@@ -50,7 +51,11 @@ METRICS = (
     ("Precision", "Share of the predicted components of a study that touch a true voxel; F1: harmonic mean of both."),
 )
 #: Clicks shown in training, by config value.
-_SHOWN = {"all": "all clicks", "random": "a random number of clicks"}
+_SHOWN = {
+    "all": "all clicks",
+    "random": "a random number of clicks",
+    "errors": "a random number of clicks and corrections of the network's own errors",
+}
 #: How many axes, in words.
 _AXES = ("none", "one axis", "two axes", "three axes")
 
@@ -124,6 +129,11 @@ def _clicks(run: RunResults) -> str:
 
 
 def _heatmaps(heatmap: Mapping) -> str:
+    if heatmap["encoding"] == "distance":
+        return (
+            f"One channel: 1 - d / {heatmap['distance_mm']:g} mm for the distance d to the nearest click, at least 0; "
+            "negative where that is a background click."
+        )
     unit = {"voxel": "voxels", "mm": "mm"}[heatmap["unit"]]
     peak = "each with a peak of 1" if heatmap["peak"] == "unit" else "each with a sum of 1"
     text = (
@@ -205,27 +215,31 @@ def _training(run: RunResults) -> str:
     trained = lesion_curves(run)
     if not trained:
         return "No lesion model was trained in this run; the studies were segmented by models from elsewhere."
-    train = {**run.config["train"], **next(curve for curves in trained.values() for curve in curves).options}
-    folds = list(dict.fromkeys(curve.fold for curves in trained.values() for curve in curves))
-    epochs = _range([len(curve.epochs) for curves in trained.values() for curve in curves])
-    each = run.config["train"]["iterations_per_epoch"]
-    steps = {
-        tracer: next((curve.options["iterations_per_epoch"] for curve in curves if curve.options), each.get(tracer))
-        for tracer, curves in trained.items()
-    }
-    iterations = " and ".join(f"{steps[tracer]} ({tracer_name(tracer)})" for tracer in trained)
+    curves = [curve for of_model in trained.values() for curve in of_model]
+    train = {**run.config["train"], **curves[0].options}
+    folds = list(dict.fromkeys(curve.fold for curve in curves))
+    epochs = _range([len(curve.epochs) for curve in curves])
+    steps = {model: _iterations(run, model) for model in trained}
+    if list(trained) == [JOINT]:
+        each, iterations = "for both tracers per fold", str(steps[JOINT])
+    else:
+        each = f"per tracer ({' and '.join(tracer_name(model) for model in trained)}) and fold"
+        iterations = " and ".join(f"{count} ({tracer_name(model)})" for model, count in steps.items())
     patch = " x ".join(str(length) for length in train["patch_size"])
-    pretrained = [curve for curves in trained.values() for curve in curves if curve.pretrained]
     seen = "(if it saw autoPET data, cross-validated scores are not out-of-fold)"
-    start = (
-        f"from a pretrained CT/PET checkpoint {seen}" if pretrained or train["pretrained"] else "from random weights"
-    )
-    names = " and ".join(tracer_name(tracer) for tracer in trained)
+    checkpoint = any(curve.pretrained for curve in curves) or train["pretrained"]
+    start = f"from a pretrained CT/PET checkpoint {seen}" if checkpoint else "from random weights"
     return (
-        f"nnU-Net residual-encoder U-Nets, one per tracer ({names}) and fold ({', '.join(folds)}), {start}: "
-        f"{epochs} epochs of {iterations} iterations, patch {patch} voxels, batch {train['batch_size']}, "
-        f"learning rate {train['learning_rate']:g}, {_SHOWN[train['training_clicks']]} shown in training. Folds are split by patient."
+        f"nnU-Net residual-encoder U-Nets, one {each} ({', '.join(folds)}), {start}: {epochs} epochs of {iterations} "
+        f"iterations, patch {patch} voxels, batch {train['batch_size']}, learning rate {train['learning_rate']:g}, "
+        f"{_SHOWN[train['training_clicks']]} shown in training. Folds are split by patient."
     )
+
+
+def _iterations(run: RunResults, model: str) -> int | None:
+    """Iterations of an epoch, as its trainings recorded them."""
+    recorded = [curve.options["iterations_per_epoch"] for curve in run.training[model] if curve.options]
+    return recorded[0] if recorded else run.config["train"]["iterations_per_epoch"].get(model)
 
 
 def _inference(run: RunResults) -> str:
@@ -249,7 +263,7 @@ def _inference(run: RunResults) -> str:
         parts.append("Train studies were segmented by the fold that did not see their patient.")
     if any(count > 1 for count in members):
         parts.append(f"Other studies: the mean {predict['fold_average']} of {_range(members)} folds.")
-    if discriminator_curves(run):
+    if discriminator_curves(run) and JOINT not in run.training:
         parts.append("The model was that of the tracer the discriminator found; scored studies are never told theirs.")
     return " ".join(parts)
 

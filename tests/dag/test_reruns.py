@@ -6,114 +6,19 @@ import json
 import os
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from stub_workflow import CONFIG, FILES, ROWS, Workflow
 
-ROOT = Path(__file__).parents[2]
-#: How a script begins its work, and what stands there instead: only the outputs are made.
-BEGIN = """if "snakemake" in globals():
-    main(snakemake)  # noqa: F821
-"""
-STUB = """if "snakemake" in globals():
-    from pathlib import Path
-
-    for output in snakemake.output:
-        Path(output).parent.mkdir(parents=True, exist_ok=True)
-        Path(output).write_text(snakemake.rule)
-    if snakemake.rule == "split_patients":
-        import json
-
-        slugs = [case["slug"] for case in snakemake.params.cases]
-        splits = {"cases": {slug: number % 2 for number, slug in enumerate(slugs)}}
-        Path(snakemake.output.splits).write_text(json.dumps(splits))
-"""
-CONFIG = """
-cohort: cases.tsv
-folds: [0, 1]
-organs: {provider: given, scheme: clickpet}
-evaluate: {click_steps: [0, 1]}
-report: {interactive: true}
-"""
-HEADER = "case\ttracer\tpatient\tcentre\tsplit\tct\tpet\tlabel\tclicks\torgans"
-FILES = "in/ct.nii.gz\tin/pet.nii.gz\tin/label.nii.gz\t\tin/organs.nii.gz"
-ROWS = [
-    f"fdg a  1.x\tfdg\tp1\tUKT\ttrain\t{FILES}",
-    f"fdg_b\tfdg\tp2\tUKT\ttrain\t{FILES}",
-    f"psma_c\tpsma\tp3\tLMU\ttrain\t{FILES}",
-    f"psma_d\tpsma\tp4\tLMU\ttrain\t{FILES}",
-    f"psma_t\tpsma\tp5\tLMU\ttest\t{FILES}",
-    "new\t\tp6\t\tpredict\tin/ct.nii.gz\tin/pet.nii.gz\t\tin/clicks.json\t",
-]
 #: Rules whose outputs belong to one case alone and do not need the whole cohort.
 OWN = {
     "import_case", "import_label", "place_clicks", "draw_heatmap", "import_organs", "render_mip", "check_quality",
 }  # fmt: skip
 TRAINING = {"train_lesion_fold", "train_tracer_fold"}
 INFERENCE = {"predict_case", "predict_interactive", "find_tracer"}
-
-
-class Workflow:
-    """A copy of the workflow in a folder of its own."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-        for name in ("rules", "config", "envs", "profiles"):
-            shutil.copytree(ROOT / name, folder / name)
-        shutil.copy(ROOT / "Snakefile", folder)
-        shutil.copytree(ROOT / "clickpet", folder / "clickpet", ignore=shutil.ignore_patterns("__pycache__"))
-        (folder / "scripts").mkdir()
-        for script in (ROOT / "scripts").glob("*.py"):
-            text = script.read_text()
-            assert text.endswith(BEGIN)
-            (folder / "scripts" / script.name).write_text(text.removesuffix(BEGIN) + STUB)
-        (folder / "in").mkdir()
-        for name in ("ct.nii.gz", "pet.nii.gz", "label.nii.gz", "organs.nii.gz", "clicks.json"):
-            (folder / "in" / name).touch()
-        self.write(CONFIG, ROWS)
-
-    def write(self, config: str, rows: list[str]) -> None:
-        (self.folder / "mine.yaml").write_text(config)
-        table = "\n".join([HEADER, *rows]) + "\n"
-        if not (self.folder / "cases.tsv").exists() or (self.folder / "cases.tsv").read_text() != table:
-            (self.folder / "cases.tsv").write_text(table)
-
-    def run(self, *arguments: str) -> subprocess.CompletedProcess:
-        command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "config/config.yaml", "mine.yaml"]
-        environment = {**os.environ, "PYTHONPATH": str(self.folder)}
-        return subprocess.run(
-            [*command, "--", *arguments] if not arguments[0].startswith("-") else [*command, *arguments],
-            cwd=self.folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    def snakemake(self, *arguments: str) -> str:
-        done = self.run(*arguments)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout + done.stderr
-
-    def would_run(self, config: str = CONFIG, rows: list[str] = ROWS) -> list[tuple[str, dict[str, str]]]:
-        """Rule and wildcards of every job of a dry run; the table and config are put back afterwards."""
-        table_time = (self.folder / "cases.tsv").stat()
-        self.write(config, rows)
-        text = self.snakemake("-n")
-        self.write(CONFIG, ROWS)
-        os.utime(self.folder / "cases.tsv", ns=(table_time.st_atime_ns, table_time.st_mtime_ns))
-        jobs = []
-        for block in re.split(r"^(?=(?:local)?(?:rule|checkpoint) \w+:$)", text, flags=re.MULTILINE)[1:]:
-            rule = re.match(r"(?:local)?(?:rule|checkpoint) (\w+):", block).group(1)
-            wildcards = re.search(r"^\s+wildcards: (.*)$", block, flags=re.MULTILINE)
-            pairs = wildcards.group(1).split(", ") if wildcards else []
-            if rule != "all":
-                jobs.append((rule, dict(pair.split("=", 1) for pair in pairs)))
-        return jobs
 
 
 @pytest.fixture(scope="module")
@@ -190,6 +95,42 @@ def test_the_iterations_of_a_tracer_train_only_that_tracer(workflow):
     assert trained == {"psma"} == {wildcards["model"] for rule, wildcards in jobs if rule == "list_networks"}
     assert "predict_case" in rules(jobs)
     assert not rules(jobs) & (OWN | {"preprocess_case", "fingerprint_cohort", "plan_training", "train_tracer_fold"})
+
+
+def test_a_joint_model_is_trained_instead_of_one_a_tracer(workflow):
+    jobs = workflow.would_run(CONFIG + "train: {models: joint}\n")
+    assert {wildcards["tracer"] for rule, wildcards in jobs if rule == "train_lesion_fold"} == {"joint"}
+    preprocessed = {wildcards["case"] for rule, wildcards in jobs if rule == "preprocess_case"}
+    assert preprocessed == held_out_by(workflow, 0) | held_out_by(workflow, 1)
+    assert {"predict_case", "predict_interactive"} <= rules(jobs)
+    assert not rules(jobs) & (OWN | {"split_patients", "train_tracer_fold", "find_tracer"})
+
+
+#: What a training does not depend on, or comes before it.
+BEFORE_TRAINING = {"fingerprint_cohort", "plan_cohort", "plan_training", "train_tracer_fold", "find_tracer"}
+
+
+def test_training_on_errors_re_runs_preprocessing_trainings_and_what_follows(workflow):
+    jobs = workflow.would_run(CONFIG + "train: {training_clicks: errors}\n")
+    assert rules(jobs) >= {"preprocess_case", "train_lesion_fold", "predict_case", "predict_interactive"}
+    assert not rules(jobs) & (OWN | BEFORE_TRAINING)
+
+
+def test_the_loss_of_patches_without_lesion_re_runs_trainings_and_what_follows(workflow):
+    jobs = workflow.would_run(CONFIG + "train: {lesion_free_loss_weight: 1}\n")
+    assert rules(jobs) >= {"train_lesion_fold", "predict_case", "predict_interactive"}
+    assert not rules(jobs) & (OWN | BEFORE_TRAINING | {"preprocess_case"})
+
+
+def test_corrections_that_no_training_makes_train_nothing(workflow):
+    jobs = workflow.would_run(CONFIG + "train: {corrections: {share: 0.1}}\n")
+    assert not rules(jobs) & (OWN | BEFORE_TRAINING | TRAINING | INFERENCE | {"preprocess_case"})
+
+
+def test_another_encoding_of_clicks_re_runs_heatmaps_and_what_depends_on_them(workflow):
+    jobs = workflow.would_run(CONFIG + "heatmap: {encoding: distance}\n")
+    assert rules(jobs) >= {"draw_heatmap", "preprocess_case", "train_lesion_fold", "record_settings", "predict_case"}
+    assert not rules(jobs) & (BEFORE_TRAINING | {"import_case", "place_clicks"})
 
 
 def test_the_discriminators_epochs_train_no_lesion_model(workflow):
