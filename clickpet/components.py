@@ -93,7 +93,7 @@ def encode_mask(mask: np.ndarray, axes: tuple[int, int, int] | None = None) -> R
 
 
 def bounding_box(*masks: RunLengthMask) -> tuple[slice, slice, slice]:
-    """The smallest box of (x, y, z) that holds the foreground of all `masks`, one voxel at the origin if there is none."""
+    """The smallest box (x, y, z) that holds the foreground of all `masks`; one voxel at the origin if there is none."""
     low, high = np.array(masks[0].shape), np.zeros(3, np.int64)
     for encoded in masks:
         if not encoded.start.size:
