@@ -12,7 +12,7 @@ A cohort table and a config go in; models, masks, scores and a report come out. 
 | train          | models/{tracer}/: nnU-Net model folders                           | 2.2 Segmentation Models |
 | predict        | cases/{case}/lesions_raw.nii.gz                                   | 2.2 Dynamic Inference Depth |
 | postprocess    | cases/{case}/lesions.nii.gz                                       | 2.2 Post-Processing |
-| evaluate       | cases/{case}/score.json, scores.tsv, summary.tsv, interactive.tsv | 3     |
+| evaluate       | cases/{case}/score.json, scores.tsv, summary.tsv, worklist.tsv    | 3     |
 | report         | report.html, figures/, provenance.json                            | 3     |
 """
 
@@ -90,7 +90,7 @@ rule predict:
             case=slugs("predict"),
             file=["lesions.nii.gz", "lesion_table.csv", "study.json", "prediction.json", "mip.png"],
         ),
-        expand(list(DISAGREEMENT_MAP.values()), case=slugs("predict")),
+        expand(list(PREDICTION_MAPS.values()), case=slugs("predict")),
 
 
 rule report:
@@ -117,7 +117,7 @@ rule all:
                 *["lesions_raw.nii.gz", "prediction.json", "disagreement.npy", "lesions.nii.gz"],
             ],
         ),
-        expand(list(DISAGREEMENT_MAP.values()), case=CASES),
+        expand(list(PREDICTION_MAPS.values()), case=CASES),
         expand(
             "results/cases/{case}/{file}",
             case=SCORED,
@@ -136,10 +136,11 @@ rule all:
             tracer=TRAINED,
             file=["dataset", "dataset_fingerprint", "resencl_plans", "plans", "training_set"],
         ),
-        expand("results/models/{model}/{members}.json", model=[*TRAINED, *DISCRIMINATOR], members=USED_MEMBERS),
+        expand("results/models/{model}/{networks}.json", model=[*TRAINED, *DISCRIMINATOR], networks=NETWORK_LISTS),
         expand("results/models/tracer/fold_{fold}/training.json", fold=DISCRIMINATOR_FOLDS),
         expand("results/models/{discriminator}/mips.npy", discriminator=DISCRIMINATOR),
         "results/lesion_counts.json" if TRAIN else [],
+        rules.rank_worklist.output,
         [*rules.draw_figures.output, "results/models/tracer/accuracy.json", "results/provenance.json"] if SCORED else [],
         expand("results/models/{tracer}/fold_{fold}/training.json", tracer=TRAINED, fold=FOLDS),
         ["results/calibration.json", "results/calibration.tsv"] if config["predict"]["mirroring"] == "budget" else [],

@@ -3,15 +3,18 @@ import os
 import sys
 from difflib import get_close_matches
 
-from clickpet.train.options import TrainingOptions
+from clickpet.train.options import TrainingOptions, trained_by
 from clickpet.workflow.buckets import bucket_count, bucket_of
-from clickpet.cohort import FILES, TRACERS, read_cohort
+from clickpet.cohort import FILES, JOINT, TRACERS, read_cohort
 from clickpet.config import ConfigError, read_config, resolve
 from clickpet.errors import InputError
 from clickpet.files import content_hash
 from clickpet.ingest.splits import given_splits, read_splits
+from clickpet.predict.inference import NOT_OF_INFERENCE
 from clickpet.models.settings import CHECKPOINTS, read_settings, trained_with
+from clickpet.slugs import SLUG_PATTERN
 from clickpet.workflow.code_key import code_key
+from clickpet.workflow.job_list import offer_job_list
 from clickpet.workflow.slurm_queue import refuse_orphans
 from clickpet.workflow.time_limits import prediction_min
 from clickpet.workflow.training_state import NOT_KNOWN, training_state
@@ -97,10 +100,8 @@ def column(name):
 
 
 def slugs(*splits, tracer=None):
-    """Cases of these splits (and of this tracer), in the table's order."""
-    return [
-        study.slug for study in STUDIES.values() if study.split in splits and (tracer is None or study.tracer == tracer)
-    ]
+    """Cases of these splits (and of this tracer, or of those of the joint model), in the table's order."""
+    return [study.slug for study in STUDIES.values() if study.split in splits and tracer in (None, JOINT, study.tracer)]
 
 
 def train_cases(tracer=None):
@@ -110,9 +111,15 @@ def train_cases(tracer=None):
 
 def training_options(wildcards):
     """What decides how a lesion model is trained; keyword arguments of clickpet.train.options.TrainingOptions."""
-    options = {key: config["train"][key] for key in TRAINING_OPTIONS}
-    options["iterations_per_epoch"] = config["train"]["iterations_per_epoch"][wildcards.tracer]
+    options = dict(TRAINING_OPTIONS)
+    options["iterations_per_epoch"] = iterations_per_epoch(wildcards.tracer)
     return {**options, "seed": config["seed"]}
+
+
+def iterations_per_epoch(model):
+    """Iterations an epoch of a lesion model; of the joint one those of all tracers together, unless it has its own."""
+    iterations = config["train"]["iterations_per_epoch"]
+    return iterations.get(model) or sum(iterations[tracer] for tracer in KNOWN_TRACERS)
 
 
 def training_state_of(wildcards):
@@ -153,26 +160,31 @@ def mip_of(wildcards):
 
 
 def networks(case, model):
-    """What a case's jobs wait for of a model (fdg, psma, tracer): a short file about its networks, or all of its files.
+    """What a case's jobs wait for of a model (fdg, psma, tracer): short files about its networks, or all of its files.
 
     All of the files, as inputs of every job, make the graph of a thousand cases an eighth slower. A train case waits for
-    all folds that it might be held out by: which one is known only when the splits are drawn.
+    all folds that it might be held out by, for which one is known only when the splits are drawn. Where they are, the
+    other folds are `ancient`: networks trained anew re-run only what is predicted with them. If the splits are drawn
+    anew in the same run, splits.json itself re-runs the case.
     """
     if is_imported(case):
         return files_of_model(config["predict"]["models"], model, folds_for(case, model))
-    return [f"results/models/{model}/{members_for(case)}.json"]
+    if STUDIES[case].split != "train":
+        return [f"results/models/{model}/ensemble.json"]
+    own = DRAWN_FOLDS.get(case)
+    files = {fold: f"results/models/{model}/fold_{fold}.json" for fold in NUMBERED_FOLDS}
+    return [file if own is None or fold == str(own) else ancient(file) for fold, file in files.items()]
 
 
-def members_for(case):
-    """The folds of our own models that may see a case, by their name in MEMBERS."""
-    return "cross_validation" if STUDIES[case].split == "train" else "ensemble"
+def read_drawn_folds():
+    """{case: fold} as it was drawn, empty before the first draw.
 
-
-def check_splits():
-    """End with a line if the folds that were drawn, or the user's own, are broken: before any output is deleted."""
+    Ends with a line if the folds that were drawn, or the user's own, are broken: before any output is deleted.
+    """
+    drawn = {}
     if os.path.exists("results/splits.json"):
         try:
-            read_splits("results/splits.json")
+            drawn = read_splits("results/splits.json")["cases"]
         except InputError as error:
             sys.exit(f"splits: {error}")
     if config["splits"] and TRAIN:
@@ -180,6 +192,7 @@ def check_splits():
             given_splits(config["splits"], [STUDIES[case].as_dict() for case in TRAIN], n_folds=len(NUMBERED_FOLDS))
         except InputError as error:
             sys.exit(f"config: splits: {error}")
+    return drawn
 
 
 def files_of_model(models, model, folds):
@@ -190,7 +203,8 @@ def files_of_model(models, model, folds):
 
 def lesion_models(wildcards):
     """Networks that may be needed for a case; its tracer is known only when the job runs."""
-    return [file for tracer in tracers_for(wildcards.case) for file in networks(wildcards.case, tracer)]
+    models = dict.fromkeys(lesion_model(wildcards.case, tracer) for tracer in tracers_for(wildcards.case))
+    return [file for model in models for file in networks(wildcards.case, model)]
 
 
 def tracer_models(wildcards):
@@ -202,18 +216,32 @@ def tracer_models(wildcards):
 
 def tracers_for(case):
     """Tracers that the models of a case know."""
-    return IMPORTED.tracers if is_imported(case) else TRAINED
+    return IMPORTED.tracers if is_imported(case) else KNOWN_TRACERS
+
+
+def lesion_model(case, tracer):
+    """The lesion model that segments a case if it is of `tracer`."""
+    if is_imported(case):
+        return IMPORTED.lesion_model(tracer)
+    return JOINT if TRAINED == [JOINT] else tracer
+
+
+def lesion_model_folders(wildcards):
+    """Folders of the lesion models that may segment a case, by the tracer that is found."""
+    case = wildcards.case
+    return {tracer: f"{models_of(wildcards)}/{lesion_model(case, tracer)}" for tracer in tracers_for(case)}
 
 
 def folds_for(case, model):
-    """Folds of a model (fdg, psma, tracer) that may see a case: never a train case one that was trained on all."""
+    """Folds of a model (fdg, psma, joint, tracer) that may see a case: never a train case one that was trained on all."""
     if is_imported(case):
         return IMPORTED.folds.get(model, [])
-    return MEMBERS[members_for(case)]
+    return NUMBERED_FOLDS if STUDIES[case].split == "train" else FOLDS
 
 
 def lesion_folds_for(wildcards):
-    return {tracer: folds_for(wildcards.case, tracer) for tracer in tracers_for(wildcards.case)}
+    case = wildcards.case
+    return {tracer: folds_for(case, lesion_model(case, tracer)) for tracer in tracers_for(case)}
 
 
 def minutes_of_prediction(heatmaps):
@@ -275,11 +303,12 @@ def organ_bucket(wildcards):
     return [case for case, bucket in ORGAN_BUCKETS.items() if bucket == wildcards.bucket]
 
 
+if workflow.is_main_process:
+    offer_job_list(workflow)
 config = load_config(config)
 STUDIES = {study.slug: study for study in load_cohort(config["cohort"])}
 FOLDS = [str(fold) for fold in config["folds"]]
 NUMBERED_FOLDS = [fold for fold in FOLDS if fold != "all"]
-MEMBERS = {"cross_validation": NUMBERED_FOLDS, "ensemble": FOLDS}
 TRAIN, SCORED, CASES = train_cases(), slugs("train", "test"), list(STUDIES)
 ORGAN_BUCKETS = {case: f"{bucket_of(case, bucket_count(len(TRAIN))):03d}" for case in TRAIN}
 # what a kept organ map depends on besides its CT: only what decides its values, for a map costs minutes of a GPU
@@ -288,43 +317,40 @@ ORGAN_SETTINGS = {"fast": config["organs"]["fast"], "code": method("clickpet.org
 FINDINGS = ["results/quality.tsv"]
 if config["organs"]["provider"] == "totalsegmentator" and TRAIN:
     FINDINGS.append("results/organ_quality.tsv")
-TRAINING_OPTIONS = (
-    "epochs",
-    "validation_iterations",
-    "learning_rate",
-    "momentum",
-    "weight_decay",
-    "oversample_foreground",
-    "training_clicks",
-    "organ_loss_weight",
-    "misalignment",
-    "pretrained_stem",
-    "pretrained_head",
-)
+TRAINING_OPTIONS = trained_by(config["train"])
 # all code that decides what a training learns; how it is kept alive and recorded is not part of it
 TRAINING_METHOD = method("clickpet.train.trainer.ClickPetTrainer", "clickpet.nnunet.network")
 INTERACTIVE = config["report"]["interactive"]
 CLICK_STEPS = config["evaluate"]["click_steps"]
 MIP_OPTIONS = trained_with(config)["mip"]
-PREDICT_OPTIONS = {key: value for key, value in config["predict"].items() if key not in ("models", "save_disagreement")}
-DISAGREEMENT_MAP = {"map": "results/cases/{case}/disagreement.nii.gz"} if config["predict"]["save_disagreement"] else {}
+PREDICT_OPTIONS = {key: value for key, value in config["predict"].items() if key not in NOT_OF_INFERENCE}
+# maps that a prediction writes besides the mask, where they are asked for
+PREDICTION_MAPS = {
+    f"{kind}_map": f"results/cases/{{case}}/{kind}.nii.gz"
+    for kind in ("disagreement", "probability")
+    if config["predict"][f"save_{kind}"]
+}
 BLOCKS = [".b2nd", "_seg.b2nd"]
 PREPROCESSED = [*BLOCKS, ".pkl"]
-TRAINED = [tracer for tracer in TRACERS if train_cases(tracer)]
+KNOWN_TRACERS = [tracer for tracer in TRACERS if train_cases(tracer)]
+TRAINED = [JOINT] if KNOWN_TRACERS and config["train"]["models"] == "joint" else KNOWN_TRACERS  # the lesion models
 IMPORTED = load_models(config, STUDIES)
-check_splits()
-DISCRIMINATOR = ["tracer"] if len(TRAINED) > 1 else []
+DRAWN_FOLDS = read_drawn_folds()
+DISCRIMINATOR = ["tracer"] if len(KNOWN_TRACERS) > 1 else []
 DISCRIMINATOR_FOLDS = FOLDS if DISCRIMINATOR else []
-USED_MEMBERS = sorted({members_for(case) for case in CASES if not is_imported(case)}) if TRAINED else []
-# the models that new patients get, {tracer: folds}
-NEW_MODELS = {t: IMPORTED.folds[t] for t in IMPORTED.tracers} if IMPORTED else {t: FOLDS for t in TRAINED}
+# short files about the networks that cases wait for: one a fold for train cases, one of all folds for others
+NETWORK_LISTS = {f"fold_{fold}": [fold] for fold in NUMBERED_FOLDS} if TRAIN else {}
+if TRAINED and any(STUDIES[case].split != "train" and not is_imported(case) for case in CASES):
+    NETWORK_LISTS["ensemble"] = FOLDS
+# the models that new patients get, {lesion model: folds}
+NEW_MODELS = {m: IMPORTED.folds[m] for m in IMPORTED.lesion_models} if IMPORTED else {m: FOLDS for m in TRAINED}
 
 
 wildcard_constraints:
-    case="[A-Za-z0-9_.-]+",
-    tracer="fdg|psma",
+    case=SLUG_PATTERN,
+    tracer="fdg|psma|joint",
     fold="[0-9]+|all",
-    model="fdg|psma|tracer",
-    members="cross_validation|ensemble",
+    model="fdg|psma|joint|tracer",
+    networks="fold_[0-9]+|ensemble",
     clicks="[0-9]+",
     bucket="[0-9]+",

@@ -108,6 +108,33 @@ rule summarise_scores:
         "../scripts/summarise_scores.py"
 
 
+rule rank_worklist:
+    """Studies worst first by findings, score and disagreement of the folds: what a person should look at next."""
+    input:
+        cohort="results/cohort.tsv",
+        quality=FINDINGS,
+        scores="results/scores.tsv" if SCORED else [],
+        predictions=expand("results/cases/{case}/prediction.json", case=CASES),
+    output:
+        worklist="results/worklist.tsv",
+        settings="results/worklist.json",
+    log:
+        "logs/rank_worklist.log",
+    benchmark:
+        "benchmarks/rank_worklist/all.tsv"
+    localrule: True
+    conda:
+        "../envs/core.yaml"
+    params:
+        settings={
+            "cohort": config["cohort"],
+            "config": {name: config[name] for name in ("clicks", "heatmap", "predict", "postprocess")},
+        },
+        code=code("rank_worklist"),
+    script:
+        "../scripts/rank_worklist.py"
+
+
 rule summarise_interactive:
     """A row a case and number of clicks, the areas under the curves, and the mean curves."""
     input:

@@ -13,7 +13,7 @@ rule predict_case:
         models=lesion_models,
         calibration=calibration_if_any,
     output:
-        **DISAGREEMENT_MAP,
+        **PREDICTION_MAPS,
         mask="results/cases/{case}/lesions_raw.nii.gz",
         prediction="results/cases/{case}/prediction.json",
         disagreement="results/cases/{case}/disagreement.npy",
@@ -31,7 +31,7 @@ rule predict_case:
         slug="{case}",
         split=column("split"),
         folds=lesion_folds_for,
-        models_folder=models_of,
+        models=lesion_model_folders,
         predict=PREDICT_OPTIONS,
         code=code("predict_case"),
     script:
@@ -64,7 +64,7 @@ rule predict_interactive:
         slug="{case}",
         split=column("split"),
         folds=lesion_folds_for,
-        models_folder=models_of,
+        models=lesion_model_folders,
         predict=PREDICT_OPTIONS,
         heatmap=config["heatmap"],
         steps=CLICK_STEPS,
@@ -76,10 +76,10 @@ rule predict_interactive:
 rule calibrate:
     """Time this machine's loading and forward passes, for predict.mirroring: budget."""
     input:
-        plans=[f"{config['predict']['models'] or 'results/models'}/{tracer}/plans.json" for tracer in NEW_MODELS],
+        plans=[f"{config['predict']['models'] or 'results/models'}/{model}/plans.json" for model in NEW_MODELS],
         models=[
-            f"{config['predict']['models'] or 'results/models'}/{tracer}/fold_{fold}/checkpoint_final.pth"
-            for tracer, folds in NEW_MODELS.items()
+            f"{config['predict']['models'] or 'results/models'}/{model}/fold_{fold}/checkpoint_final.pth"
+            for model, folds in NEW_MODELS.items()
             for fold in folds
         ],
     output:

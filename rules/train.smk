@@ -22,7 +22,7 @@ rule check_gpu:
         topology=config["train"]["topology"],
         spacing_mm=config["train"]["spacing_mm"],
         organs=config["organs"]["provider"] != "none",
-        options={key: config["train"][key] for key in TRAINING_OPTIONS},
+        options=TRAINING_OPTIONS,
         code=code("check_gpu"),
     script:
         "../scripts/check_gpu.py"
@@ -122,7 +122,7 @@ rule preprocess_case:
         runtime=60,
     params:
         heatmap=config["heatmap"],
-        training_clicks=config["train"]["training_clicks"],
+        with_heatmap=config["train"]["training_clicks"] == "all",
         code=code("preprocess_case"),
     script:
         "../scripts/preprocess_case.py"
@@ -186,23 +186,23 @@ rule train_lesion_fold:
 
 
 rule list_networks:
-    """Digests of the networks that may see train cases (cross_validation) or others (ensemble), in one short file."""
+    """Digests of the networks of a fold, for the train cases that it held out, or of all folds, for other cases."""
     input:
-        files=lambda wildcards: files_of_model("results/models", wildcards.model, MEMBERS[wildcards.members]),
+        files=lambda wildcards: files_of_model("results/models", wildcards.model, NETWORK_LISTS[wildcards.networks]),
         trainings=lambda wildcards: expand(
-            "results/models/{{model}}/fold_{fold}/training.json", fold=MEMBERS[wildcards.members]
+            "results/models/{{model}}/fold_{fold}/training.json", fold=NETWORK_LISTS[wildcards.networks]
         ),
     output:
-        networks="results/models/{model}/{members}.json",
+        networks="results/models/{model}/{networks}.json",
     log:
-        "logs/list_networks/{model}/{members}.log",
+        "logs/list_networks/{model}/{networks}.log",
     benchmark:
-        "benchmarks/list_networks/{model}/{members}.tsv"
+        "benchmarks/list_networks/{model}/{networks}.tsv"
     localrule: True
     conda:
         "../envs/core.yaml"
     params:
-        folds=lambda wildcards: MEMBERS[wildcards.members],
+        folds=lambda wildcards: NETWORK_LISTS[wildcards.networks],
         code=code("list_networks"),
     script:
         "../scripts/list_networks.py"

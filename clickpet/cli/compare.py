@@ -21,11 +21,11 @@ def compare(
     seed: Annotated[int, typer.Option(help="Of the bootstrap.")] = 42,
 ) -> None:
     """Compare runs on the same studies: paired differences with intervals over patients, ranking, curves."""
-    from clickpet.evaluate.comparison import read_run
+    from clickpet.evaluate.comparison import read_run_folder
     from clickpet.report.comparison_page import write_comparison
 
     write_comparison(
-        [read_run(name, *_tables(folder)) for name, folder in map(_named, runs)],
+        [read_run_folder(name, folder) for name, folder in map(_named, runs)],
         page=out / "comparison.html",
         table=out / "comparison.tsv",
         latex=out / "comparison.tex",
@@ -41,10 +41,3 @@ def _named(run: str) -> tuple[str, Path]:
     if not (name and sign and folder):
         raise InputError(f"{run!r} is no run", mend="write NAME=FOLDER, for example full=results")
     return name, Path(folder)
-
-
-def _tables(folder: Path) -> tuple[Path, Path | None]:
-    scores, interactive = folder / "scores.tsv", folder / "interactive.tsv"
-    if not scores.is_file():
-        raise InputError("no such file", where=scores, mend="give a folder of results in which evaluate was run")
-    return scores, interactive if interactive.is_file() else None

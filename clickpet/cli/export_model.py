@@ -22,6 +22,12 @@ def export_model(
     report = export_lesion_model(source, to, folds=parse_folds(folds), replace=force)
     for fold, keys in report["folds"].items():
         typer.echo(f"fold {fold}: {count_tensors(keys)}")
+    if not report["settings"]:
+        typer.echo(
+            f"warning: {source} has no settings.json beside it, so the export has none: say at its import with "
+            "--settings what it was trained with",
+            err=True,
+        )
     typer.echo(
         f"nnUNetv2_predict_from_modelfolder -i IMAGES -o MASKS -m {to} -f {' '.join(report['folds'])}   "
         "(IMAGES: {case}_0000 CT in HU, _0001 PET in SUV, _0002 click heatmap)"

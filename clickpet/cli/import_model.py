@@ -17,6 +17,7 @@ class Kind(StrEnum):
 
     fdg = "fdg"
     psma = "psma"
+    joint = "joint"
     tracer = "tracer"
     pretrained = "pretrained"
 
@@ -25,7 +26,8 @@ def import_model(
     kind: Annotated[
         Kind,
         typer.Argument(
-            help="fdg, psma: lesion models; tracer: the discriminator; pretrained: a model of CT and PET to start from."
+            help="fdg, psma, joint: lesion models; tracer: the discriminator; pretrained: a model of CT and PET to "
+            "start from."
         ),
     ],
     source: Annotated[
@@ -58,6 +60,12 @@ def import_model(
     report = add_model(kind.value, source, models, folds=members, shown=shown, replace=force)
     for fold, keys in report["folds"].items():
         typer.echo(f"fold {fold}: {keys['file']}: {count_tensors(keys)}")
+    if report["settings_from"] == "assumed":
+        typer.echo(
+            f"warning: {source} has no settings.json: taken for a released model (gate 4 g/ml, sign of background "
+            "clicks); if it is not one, import it again with --settings paper or the config of its training, --force",
+            err=True,
+        )
     for name, options in report["shown"].items():
         told = ", ".join(f"{key} {value}" for key, value in options.items()) if options else "not known"
         typer.echo(f"{name}: {told}")

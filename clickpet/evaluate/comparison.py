@@ -51,6 +51,14 @@ def read_run(name: str, scores: str | Path, interactive: str | Path | None = Non
     return Run(name, table, read_table(interactive) if interactive else pd.DataFrame())
 
 
+def read_run_folder(name: str, folder: str | Path) -> Run:
+    """Read a run from its folder of results. Raises InputError where no studies were scored in it."""
+    scores, interactive = Path(folder, "scores.tsv"), Path(folder, "interactive.tsv")
+    if not scores.is_file():
+        raise InputError("no such file", where=scores, mend="give a folder of results in which evaluate was run")
+    return read_run(name, scores, interactive if interactive.is_file() else None)
+
+
 def study_values(run: Run) -> pd.DataFrame:
     """A row per study (index slug): case, tracer, patient, centre, dice, fpv_ml, fnv_ml and, where the interactive
     evaluation was run, the areas under them over the clicks: auc_dice, auc_fpv_ml, auc_fnv_ml."""

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from clickpet.clicks.heatmap_options import HeatmapOptions
 from clickpet.digests import IMPORT
 from clickpet.errors import InputError
 from clickpet.files import replacing_folder, write_json
@@ -40,10 +41,11 @@ def add_model(
 
     kind : "fdg" or "psma" (nnU-Net model folder, see `import_lesion_model`) or "tracer" (a file, or a folder of
     files or of fold_{fold}/checkpoint.pth).  source : that, or a folder of models that holds it.  folds : which
-    (None: all that are there).  shown : {"heatmap", "mip"} as in the model's training (None: what the source's
-    settings.json says, else RELEASED).  replace : take the place of a model of this kind.
+    (None: all that are there).  shown : {"heatmap", "mip"} as in the model's training (None: what the settings.json
+    in the model's folder or beside it says, else RELEASED).  replace : take the place of a model of this kind.
 
-    Returns the report of the import, also written as `models`/{kind}/import.json, with "shown" (the settings). Raises
+    Returns the report of the import, also written as `models`/{kind}/import.json, with "shown" (the settings) and
+    "settings_from": "given", "settings.json" or, where none was found, "assumed" (RELEASED). Raises
     InputError for a file that is refused, a model that is there already, or settings that another model of the
     folder contradicts; `models` stays as it was then.
     """
@@ -54,11 +56,13 @@ def add_model(
     _refuse_to_replace(target, replace)
     record = read_record(models)
     there = record.get("folds") or folds_there(models)
-    shown = shown or _settings_of(source) or RELEASED
+    recorded = None if shown else _settings_of(source)
+    settings_from = "given" if shown else SETTINGS if recorded else "assumed"
+    shown = shown or recorded or RELEASED
     settled = _settled(kind, {name: record.get(name) for name in RELEASED}, there, shown, models)
     bring = _bring_discriminator if kind == DISCRIMINATOR else _bring_lesion_model
     with replacing_folder(target) as staging:
-        report = {**bring(source, staging, folds), "shown": settled}
+        report = {**bring(source, staging, folds), "shown": settled, "settings_from": settings_from}
         write_json(staging / REPORT, report)
     write_settings(models, {**there, kind: list(report["folds"])}, **settled)
     return report
@@ -83,7 +87,11 @@ def add_pretrained(source: str | Path, models: str | Path, *, fold: str | None =
 def export_lesion_model(
     source: str | Path, target: str | Path, *, folds: Sequence[str] | None = None, replace: bool = False
 ) -> dict:
-    """`clickpet.models.exporting.export_model` of `folds` (None: all that are there), whole or not at all."""
+    """`clickpet.models.exporting.export_model` of `folds` (None: all that are there), whole or not at all.
+
+    The settings of the model go with it, as settings.json in the folder, so that `add_model` brings it back as it was;
+    "settings" of the report says whether they were known.
+    """
     from clickpet.models.exporting import export_model
     from clickpet.models.importing import CANDIDATES
 
@@ -95,7 +103,10 @@ def export_lesion_model(
     _refuse_to_replace(target, replace)
     there = _lesion_folds(source, CANDIDATES[:1])
     with replacing_folder(target) as staging:
-        return export_model(source, staging, folds=_chosen(there, folds, source))
+        report = export_model(source, staging, folds=_chosen(there, folds, source))
+        if shown := _settings_of(source):
+            write_settings(staging, {}, **shown)
+        return {**report, "settings": shown is not None}
 
 
 def shown_as(name: str) -> dict:
@@ -127,8 +138,9 @@ def _of_kind(kind: str, source: Path) -> Path:
 
 
 def _settings_of(source: Path) -> dict | None:
-    """What the settings.json beside a model of this project says, if it is one."""
-    record = read_record(source.parent)
+    """What the settings.json in an exported model's folder, or beside a trained model, says."""
+    folder = source if source.is_dir() and (source / SETTINGS).is_file() else source.parent
+    record = read_record(folder)
     return {name: record[name] for name in RELEASED} if all(record.get(name) for name in RELEASED) else None
 
 
@@ -136,9 +148,9 @@ def _settled(kind: str, recorded: Mapping, there: Mapping, shown: Mapping, model
     """Heatmap and MIP settings of the folder once `kind` is in it: one for all lesion models, one discriminator's."""
     part, partners = ("mip", ()) if kind == DISCRIMINATOR else ("heatmap", LESION_MODELS)
     others = [other for other in partners if other in there and other != kind]
-    if others and recorded[part] != shown[part]:
-        known = recorded[part] or {}
-        keys = sorted(key for key in {*known, *shown[part]} if known.get(key) != shown[part].get(key))
+    known, wanted = (_with_defaults(part, settings[part] or {}) for settings in (recorded, shown))
+    if others and known != wanted:
+        keys = sorted(key for key in {*known, *wanted} if known.get(key) != wanted.get(key))
         how = f"other heatmaps ({', '.join(keys)})" if known else f"heatmaps that no {SETTINGS} tells"
         raise InputError(
             f"its {others[0]} model was trained with {how}",
@@ -148,6 +160,12 @@ def _settled(kind: str, recorded: Mapping, there: Mapping, shown: Mapping, model
     bound = {"heatmap": LESION_MODELS, "mip": (DISCRIMINATOR,)}
     kept = {name for name in bound if name != part and any(model in there for model in bound[name])}
     return {name: recorded[name] if name in kept else dict(shown[name]) for name in bound}
+
+
+def _with_defaults(part: str, options: Mapping) -> dict:
+    """Options of the heatmap with those that an older version did not know; of MIPs as they are."""
+    filled = HeatmapOptions.from_mapping(options).as_config() if part == "heatmap" and options else {}
+    return filled | dict(options)
 
 
 def _bring_lesion_model(source: Path, target: Path, folds: Sequence[str] | None) -> dict:

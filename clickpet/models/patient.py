@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ from clickpet.evaluate.lesion_table import measure_lesions, measure_study, over_
 from clickpet.ingest.petct import PetCt
 from clickpet.models.settings import CHECKPOINTS, DISCRIMINATOR, ModelSettings, read_settings, trained_with
 from clickpet.postprocess.specks import drop_faint_specks
-from clickpet.predict.inference import Scan, predict_scan
+from clickpet.predict.inference import NOT_OF_INFERENCE, Scan, predict_scan
 from clickpet.tracer.mip import render_mip
 from clickpet.tracer.network import load_discriminator
 from clickpet.tracer.voting import find_tracer
@@ -51,6 +51,7 @@ class Segmentation:
     were used;  lesions : a row for each lesion of `mask` (columns: `measure_lesions`);  totals : of the study
     (`measure_study`);  details : of the prediction (`predict_scan`: members, mirrored axes, tiles, seconds, ...);
     disagreement : float32 (x, y, z), of the folds in `raw_mask`, 0 elsewhere; None where one fold predicted.
+    probability : float16 (x, y, z), lesion probability of the ensemble; None unless predict.save_probability.
     """
 
     mask: np.ndarray
@@ -62,6 +63,7 @@ class Segmentation:
     totals: dict[str, float | int]
     details: dict
     disagreement: np.ndarray | None
+    probability: np.ndarray | None = None
 
 
 def segment_patient(
@@ -87,26 +89,28 @@ def segment_patient(
     """
     settings = read_settings(models)
     settings.check_study(tracer)
-    config = _resolved(config)
+    config = resolved_config(config)
     if settings.heatmap is None:
         warnings.warn(f"{settings.folder} has no settings.json: taking the config's heatmap and MIPs", stacklevel=2)
-    decision = _decide_tracer(study, settings, tracer, config)
+    decision = decide_tracer(study, settings, tracer, config)
+    model = settings.lesion_model(decision.tracer)
     heatmap = draw_heatmap(
         study.suv,
         Clicks.empty() if clicks is None else clicks,
         HeatmapOptions.from_mapping(settings.heatmap or config["heatmap"]),
         affine=study.affine,
     )
-    options = {name: value for name, value in config["predict"].items() if name not in ("models", "save_disagreement")}
+    options = {name: value for name, value in config["predict"].items() if name not in NOT_OF_INFERENCE}
     prediction = next(
         predict_scan(
             lambda: (Scan(study.ct, study.suv, study.affine), [heatmap]),
-            settings.folder / decision.tracer,
-            settings.folds[decision.tracer],
+            settings.folder / model,
+            settings.folds[model],
             **options,
             calibration=calibration,
             device=device,
             disagreement="lesions",
+            save_probability=config["predict"]["save_probability"],
         )
     )
     mask = drop_faint_specks(
@@ -129,6 +133,7 @@ def segment_patient(
         totals=measure_study(lesions),
         details=prediction.details,
         disagreement=prediction.disagreement,
+        probability=prediction.probability,
     )
 
 
@@ -141,10 +146,17 @@ def identify_tracer(
     """
     settings = read_settings(models)
     settings.check_study(tracer)
-    return _decide_tracer(study, settings, tracer, _resolved(config))
+    return decide_tracer(study, settings, tracer, resolved_config(config))
 
 
-def _decide_tracer(study: PetCt, settings: ModelSettings, given: str, config: Mapping) -> TracerDecision:
+def decide_tracer(
+    study: PetCt, settings: ModelSettings, given: str, config: Mapping, weights: Sequence[Mapping] | None = None
+) -> TracerDecision:
+    """Tracer of a study: the only one that `settings` have models of, the `given` one, or what the discriminator finds.
+
+    config : whole, for MIPs that the settings do not describe;  weights : of all folds of the discriminator (None: they
+    are read if they are needed).
+    """
     if len(settings.tracers) == 1:
         return TracerDecision(settings.tracers[0], "only")
     if given:
@@ -153,13 +165,18 @@ def _decide_tracer(study: PetCt, settings: ModelSettings, given: str, config: Ma
     picture = render_mip(
         study.suv, study.affine, spacing_out_mm=mip["spacing_mm"], size=mip["size"], compat=mip["compat"]
     )
-    folder = settings.folder / DISCRIMINATOR
-    files = [folder / f"fold_{fold}" / CHECKPOINTS[DISCRIMINATOR] for fold in settings.folds[DISCRIMINATOR]]
-    answer = find_tracer(picture, [load_discriminator(file) for file in files])
+    answer = find_tracer(picture, load_discriminators(settings) if weights is None else weights)
     return TracerDecision(answer["tracer"], answer["source"], tuple(answer["probability_psma"]), answer["votes"])
 
 
-def _resolved(config: Mapping | str | Path | None) -> dict:
+def load_discriminators(settings: ModelSettings) -> list[Mapping]:
+    """The discriminator's weights of all folds; none where the folder of models has no discriminator."""
+    folder = settings.folder / DISCRIMINATOR
+    folds = settings.folds.get(DISCRIMINATOR, ())
+    return [load_discriminator(folder / f"fold_{fold}" / CHECKPOINTS[DISCRIMINATOR]) for fold in folds]
+
+
+def resolved_config(config: Mapping | str | Path | None) -> dict:
     """The whole config; the cohort table that it must name is not read here."""
     keys = read_config(config) if isinstance(config, str | Path) else config or {}
     try:

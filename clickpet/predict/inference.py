@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from clickpet.predict.ensemble import Prediction
 
 
+#: Keys of the config's section `predict` that are no options of `predict_scan`.
+NOT_OF_INFERENCE = ("models", "save_disagreement", "save_probability")
+
+
 @dataclass(frozen=True)
 class Scan:
     """CT (HU) and PET (SUV, g/ml) of one case, float32 (x, y, z) on one grid."""
@@ -96,7 +100,8 @@ def predict_scan(
     read_inputs : called while the models load; gives a Scan and its heatmaps.
     mirroring : "voxels" (axes by `voxel_limits`, the paper) or "budget" (the most axes that fit `time_limit_s` by
     `calibration`, a table of `clickpet.predict.calibrate`).  device : None takes a GPU if there is one.
-    options : further options of `LesionEnsemble.predict`: tile_step, body_box, fold_average, disagreement.
+    options : further options of `LesionEnsemble.predict`: tile_step, body_box, fold_average, threshold,
+    disagreement, save_probability.
 
     Besides those of `Prediction`, details hold "mirroring", "expected_axes" (what the rule gives; "mirror_axes" leaves
     out those that training did not mirror), "expected_s" (None without a calibration), "time_limit_s", "fits" (in
@@ -114,8 +119,10 @@ def predict_scan(
         scan, heatmaps = read_inputs()
         ensemble = loading.result()
     load_s = time.perf_counter() - start
-    axes, expected_s = _mirroring_planner(ensemble, mirroring, voxel_limits, time_limit_s, calibration)
-    for prediction in ensemble.predict_steps(scan.ct, scan.suv, heatmaps, scan.affine, mirror_axes=axes, **options):
+    axes, expected_s = mirroring_planner(ensemble, mirroring, voxel_limits, time_limit_s, calibration)
+    for prediction in ensemble.predict_steps(
+        ct=scan.ct, suv=scan.suv, heatmaps=heatmaps, affine=scan.affine, mirror_axes=axes, **options
+    ):
         done = prediction.details
         workload = Workload(done["voxels"], done["tiles"], len(members))
         expected = expected_s(workload, len(done["mirror_axes"]))
@@ -151,8 +158,11 @@ def cost_text(details: dict) -> str:
     return work
 
 
-def _mirroring_planner(ensemble, mirroring, voxel_limits, time_limit_s, calibration):
-    """Two functions: mirroring axes of a workload, and the seconds expected of a workload at a number of axes."""
+def mirroring_planner(ensemble, mirroring, voxel_limits, time_limit_s, calibration):
+    """Two functions: mirroring axes of a workload, and the seconds expected of a workload at a number of axes.
+
+    Arguments are those of `predict_scan`, with the loaded ensemble. Raises InputError for options that make no sense.
+    """
     if mirroring not in ("voxels", "budget"):
         raise InputError(f"predict.mirroring is {mirroring!r}", mend="give 'voxels' or 'budget'")
     if mirroring == "voxels" and calibration is None:
@@ -198,6 +208,11 @@ def write_disagreement(path: str | Path, prediction: Prediction) -> None:
     if spread is None:
         spread = np.full(prediction.mask.shape, np.nan, dtype=np.float32)
     write_image(path, np.round(spread, 3), prediction.affine)
+
+
+def write_probability(path: str | Path, prediction: Prediction) -> None:
+    """Write the map of probability: numbers of half precision, stored as float32, since NIfTI has no float16."""
+    write_image(path, prediction.probability.astype(np.float32), prediction.affine)
 
 
 def peak_memory_mb() -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from clickpet.cohort import JOINT
 from clickpet.report.page import Definitions, Section, Text
 
 PAPER = "AutoPET IV: Semi-automatic PET/CT across tracers"
@@ -91,6 +92,11 @@ def _clicks(clicks: Mapping) -> str:
 
 
 def _heatmaps(heatmap: Mapping) -> str:
+    if heatmap["encoding"] == "distance":
+        return (
+            f"One channel: 1 - d / {heatmap['distance_mm']:g} mm for the distance d to the nearest click, at least 0; "
+            "negative where that is a background click."
+        )
     unit = {"voxel": "voxels", "mm": "mm"}[heatmap["unit"]]
     peak = "each with a peak of 1" if heatmap["peak"] == "unit" else "each with a sum of 1"
     text = (
@@ -138,10 +144,19 @@ def _training(train: Mapping, folds: Sequence) -> str:
     patch = " x ".join(str(length) for length in train["patch_size"])
     seen = "(if it saw autoPET data, cross-validated scores are not out-of-fold)"
     start = f"from a pretrained CT/PET checkpoint {seen}" if train["pretrained"] else "from random weights"
-    clicks = "all clicks" if train["training_clicks"] == "all" else "a random number of clicks"
-    each = " and ".join(f"{count} ({name.upper()})" for name, count in iterations.items())
+    clicks = {
+        "all": "all clicks",
+        "random": "a random number of clicks",
+        "errors": "a random number of clicks and corrections of the network's own errors",
+    }[train["training_clicks"]]
+    joint = train["models"] == "joint"
+    counts = {name: count for name, count in iterations.items() if (name == JOINT) == joint}
+    if joint and not counts:
+        counts = {JOINT: sum(count for name, count in iterations.items() if name != JOINT)}
+    each = " and ".join(f"{count} ({name.upper()})" for name, count in counts.items())
     return (
-        f"nnU-Net residual-encoder U-Nets, one per tracer and fold (folds: {', '.join(str(fold) for fold in folds)}), "
+        f"nnU-Net residual-encoder U-Nets, one per {'' if joint else 'tracer and '}fold "
+        f"(folds: {', '.join(str(fold) for fold in folds)}), "
         f"{start}: {train['epochs']} epochs of {each} iterations, patch {patch} voxels, batch {train['batch_size']}, "
         f"learning rate {train['learning_rate']:g}, {clicks} shown in training. Folds are split by patient."
     )

@@ -49,7 +49,8 @@ def run_workflow(
     configs: Sequence[Path],
     targets: Sequence[str],
     *,
-    cores: int,
+    cores: int | None = None,
+    profile: Path | None = None,
     forced_rules: Sequence[str] = (),
     keep_logs: bool = True,
     lock: int | None = None,
@@ -57,16 +58,20 @@ def run_workflow(
 ) -> None:
     """Run the workflow in `folder`, which the caller has locked.
 
-    configs : YAML files, the later one wins;  forced_rules : rules that run whether or not their inputs look newer;
-    keep_logs : False if `folder` goes away: a log that the error points to is copied out of it then;  lock : file
-    descriptor of the folder's lock, which the run holds as well;  progress : told each step as it starts.
+    configs : YAML files, the later one wins;  targets : none for the workflow's default;  cores : None for those of
+    the profile, or all;  profile : folder of a profile of Snakemake;  forced_rules : rules that run whether or not
+    their inputs look newer;  keep_logs : False if `folder` goes away: a log that the error points to is copied out
+    of it then;  lock : file descriptor of the folder's lock, which the run holds as well;  progress : told each step
+    as it starts.
 
     All processes of the run are one process group, which ends with this process however that ends.
     Raises WorkflowFailedError, one line.
     """
     command = [sys.executable, "-m", "clickpet.workflow.guarded_snakemake"]
     command += ["--snakefile", str(WORKFLOW / "Snakefile"), "--directory", str(folder)]
-    command += ["--configfile", *map(str, configs), "--cores", str(cores), "--scheduler", "greedy", "--nocolor"]
+    command += ["--configfile", *map(str, configs), "--scheduler", "greedy", "--nocolor"]
+    command += ["--profile", str(profile)] if profile else []
+    command += ["--cores", str(cores or "all")] if cores or not profile else []
     command += ["--nolock"]  # the folder's own lock does not outlive its holder
     command += ["--forcerun", *forced_rules] if forced_rules else []
     lines: list[str] = []

@@ -38,8 +38,11 @@ RESULTS = {
     "_quality.json": "quality.json",
     "_mip.png": "mip.png",
 }
-#: What only `predict.save_disagreement` asks for.
-MAP = {"_disagreement.nii.gz": "disagreement.nii.gz"}
+#: What only keys of the config's section `predict` ask for.
+MAPS = {
+    "save_disagreement": {"_disagreement.nii.gz": "disagreement.nii.gz"},
+    "save_probability": {"_probability.nii.gz": "probability.nii.gz"},
+}
 #: Files in the working folder: the cohort and config of the patient, and of which inputs its results are.
 TABLE, CONFIG, INPUTS = "patient.tsv", "patient.yaml", "inputs.json"
 #: Rules that read what the user gave, and what each of them reads.
@@ -120,7 +123,7 @@ def predict_patient(
     second call computes again only what changed (None: a temporary one); one call at a time works in it;  config :
     differences to config/config.yaml;  cores : None takes all;  progress : is told each step.
 
-    Returns {"mask": path, and the keys of RESULTS and, if asked for, MAP: path}; the names start with the case's.
+    Returns {"mask": path, and the keys of RESULTS and, if asked for, MAPS: path}; the names start with the case's.
     The mask lies on the PET's grid, as .mha where the PET is one, else .nii.gz. Raises InputError, one line, for
     whatever is wrong with the input; nothing is in `out` then. SIGTERM ends the workflow, removes the temporary
     folder and raises TerminatedError.
@@ -173,7 +176,9 @@ def predict_patient(
         write_json(folder / INPUTS, inputs)
         for line in soft_lines(read_json(case / "quality.json")):
             progress(line)
-        files = {**RESULTS, **(MAP if settings["predict"].get("save_disagreement") else {})}
+        files = dict(RESULTS)
+        for key, asked in MAPS.items():
+            files.update(asked if settings["predict"].get(key) else {})
         return _collect(case, patient, out, files)
 
 

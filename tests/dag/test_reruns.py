@@ -2,117 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from stub_workflow import CONFIG, FILES, ROWS, Workflow
 
-ROOT = Path(__file__).parents[2]
-#: How a script begins its work, and what stands there instead: only the outputs are made.
-BEGIN = """if "snakemake" in globals():
-    main(snakemake)  # noqa: F821
-"""
-STUB = """if "snakemake" in globals():
-    from pathlib import Path
-
-    for output in snakemake.output:
-        Path(output).parent.mkdir(parents=True, exist_ok=True)
-        Path(output).write_text(snakemake.rule)
-    if snakemake.rule == "split_patients":
-        import json
-
-        slugs = [case["slug"] for case in snakemake.params.cases]
-        splits = {"cases": {slug: number % 2 for number, slug in enumerate(slugs)}}
-        Path(snakemake.output.splits).write_text(json.dumps(splits))
-"""
-CONFIG = """
-cohort: cases.tsv
-folds: [0, 1]
-organs: {provider: given, scheme: clickpet}
-evaluate: {click_steps: [0, 1]}
-report: {interactive: true}
-"""
-HEADER = "case\ttracer\tpatient\tcentre\tsplit\tct\tpet\tlabel\tclicks\torgans"
-FILES = "in/ct.nii.gz\tin/pet.nii.gz\tin/label.nii.gz\t\tin/organs.nii.gz"
-ROWS = [
-    f"fdg a  1.x\tfdg\tp1\tUKT\ttrain\t{FILES}",
-    f"fdg_b\tfdg\tp2\tUKT\ttrain\t{FILES}",
-    f"psma_c\tpsma\tp3\tLMU\ttrain\t{FILES}",
-    f"psma_d\tpsma\tp4\tLMU\ttrain\t{FILES}",
-    f"psma_t\tpsma\tp5\tLMU\ttest\t{FILES}",
-    "new\t\tp6\t\tpredict\tin/ct.nii.gz\tin/pet.nii.gz\t\tin/clicks.json\t",
-]
 #: Rules whose outputs belong to one case alone and do not need the whole cohort.
 OWN = {
     "import_case", "import_label", "place_clicks", "draw_heatmap", "import_organs", "render_mip", "check_quality",
 }  # fmt: skip
 TRAINING = {"train_lesion_fold", "train_tracer_fold"}
 INFERENCE = {"predict_case", "predict_interactive", "find_tracer"}
-
-
-class Workflow:
-    """A copy of the workflow in a folder of its own."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-        for name in ("rules", "config", "envs", "profiles"):
-            shutil.copytree(ROOT / name, folder / name)
-        shutil.copy(ROOT / "Snakefile", folder)
-        shutil.copytree(ROOT / "clickpet", folder / "clickpet", ignore=shutil.ignore_patterns("__pycache__"))
-        (folder / "scripts").mkdir()
-        for script in (ROOT / "scripts").glob("*.py"):
-            text = script.read_text()
-            assert text.endswith(BEGIN)
-            (folder / "scripts" / script.name).write_text(text.removesuffix(BEGIN) + STUB)
-        (folder / "in").mkdir()
-        for name in ("ct.nii.gz", "pet.nii.gz", "label.nii.gz", "organs.nii.gz", "clicks.json"):
-            (folder / "in" / name).touch()
-        self.write(CONFIG, ROWS)
-
-    def write(self, config: str, rows: list[str]) -> None:
-        (self.folder / "mine.yaml").write_text(config)
-        table = "\n".join([HEADER, *rows]) + "\n"
-        if not (self.folder / "cases.tsv").exists() or (self.folder / "cases.tsv").read_text() != table:
-            (self.folder / "cases.tsv").write_text(table)
-
-    def run(self, *arguments: str) -> subprocess.CompletedProcess:
-        command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "config/config.yaml", "mine.yaml"]
-        environment = {**os.environ, "PYTHONPATH": str(self.folder)}
-        return subprocess.run(
-            [*command, "--", *arguments] if not arguments[0].startswith("-") else [*command, *arguments],
-            cwd=self.folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    def snakemake(self, *arguments: str) -> str:
-        done = self.run(*arguments)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout + done.stderr
-
-    def would_run(self, config: str = CONFIG, rows: list[str] = ROWS) -> list[tuple[str, dict[str, str]]]:
-        """Rule and wildcards of every job of a dry run; the table and config are put back afterwards."""
-        table_time = (self.folder / "cases.tsv").stat()
-        self.write(config, rows)
-        text = self.snakemake("-n")
-        self.write(CONFIG, ROWS)
-        os.utime(self.folder / "cases.tsv", ns=(table_time.st_atime_ns, table_time.st_mtime_ns))
-        jobs = []
-        for block in re.split(r"^(?=(?:local)?(?:rule|checkpoint) \w+:$)", text, flags=re.MULTILINE)[1:]:
-            rule = re.match(r"(?:local)?(?:rule|checkpoint) (\w+):", block).group(1)
-            wildcards = re.search(r"^\s+wildcards: (.*)$", block, flags=re.MULTILINE)
-            pairs = wildcards.group(1).split(", ") if wildcards else []
-            if rule != "all":
-                jobs.append((rule, dict(pair.split("=", 1) for pair in pairs)))
-        return jobs
 
 
 @pytest.fixture(scope="module")
@@ -155,14 +61,16 @@ def test_a_post_processing_threshold_re_runs_no_training_and_no_inference(workfl
     assert not rules(jobs) & (TRAINING | INFERENCE | OWN | {"preprocess_case"})
 
 
-def test_inference_options_re_run_no_training(workflow):
-    jobs = workflow.would_run(CONFIG + "predict: {tile_step: 0.5}\n")
+@pytest.mark.parametrize("option", ["tile_step: 0.5", "threshold: 0.3"])
+def test_inference_options_re_run_no_training(workflow, option):
+    jobs = workflow.would_run(CONFIG + f"predict: {{{option}}}\n")
     assert {"predict_case", "predict_interactive"} <= rules(jobs)
     assert not rules(jobs) & (TRAINING | OWN | {"preprocess_case", "find_tracer"})
 
 
-def test_the_map_of_disagreement_is_made_by_predicting_again_and_trains_nothing(workflow):
-    jobs = workflow.would_run(CONFIG + "predict: {save_disagreement: true}\n")
+@pytest.mark.parametrize("key", ["save_disagreement", "save_probability"])
+def test_a_map_is_made_by_predicting_again_and_trains_nothing(workflow, key):
+    jobs = workflow.would_run(CONFIG + f"predict: {{{key}: true}}\n")
     assert "predict_case" in rules(jobs)
     assert not rules(jobs) & (TRAINING | OWN | {"preprocess_case", "find_tracer", "predict_interactive"})
 
@@ -187,6 +95,42 @@ def test_the_iterations_of_a_tracer_train_only_that_tracer(workflow):
     assert trained == {"psma"} == {wildcards["model"] for rule, wildcards in jobs if rule == "list_networks"}
     assert "predict_case" in rules(jobs)
     assert not rules(jobs) & (OWN | {"preprocess_case", "fingerprint_cohort", "plan_training", "train_tracer_fold"})
+
+
+def test_a_joint_model_is_trained_instead_of_one_a_tracer(workflow):
+    jobs = workflow.would_run(CONFIG + "train: {models: joint}\n")
+    assert {wildcards["tracer"] for rule, wildcards in jobs if rule == "train_lesion_fold"} == {"joint"}
+    preprocessed = {wildcards["case"] for rule, wildcards in jobs if rule == "preprocess_case"}
+    assert preprocessed == held_out_by(workflow, 0) | held_out_by(workflow, 1)
+    assert {"predict_case", "predict_interactive"} <= rules(jobs)
+    assert not rules(jobs) & (OWN | {"split_patients", "train_tracer_fold", "find_tracer"})
+
+
+#: What a training does not depend on, or comes before it.
+BEFORE_TRAINING = {"fingerprint_cohort", "plan_cohort", "plan_training", "train_tracer_fold", "find_tracer"}
+
+
+def test_training_on_errors_re_runs_preprocessing_trainings_and_what_follows(workflow):
+    jobs = workflow.would_run(CONFIG + "train: {training_clicks: errors}\n")
+    assert rules(jobs) >= {"preprocess_case", "train_lesion_fold", "predict_case", "predict_interactive"}
+    assert not rules(jobs) & (OWN | BEFORE_TRAINING)
+
+
+def test_the_loss_of_patches_without_lesion_re_runs_trainings_and_what_follows(workflow):
+    jobs = workflow.would_run(CONFIG + "train: {lesion_free_loss_weight: 1}\n")
+    assert rules(jobs) >= {"train_lesion_fold", "predict_case", "predict_interactive"}
+    assert not rules(jobs) & (OWN | BEFORE_TRAINING | {"preprocess_case"})
+
+
+def test_corrections_that_no_training_makes_train_nothing(workflow):
+    jobs = workflow.would_run(CONFIG + "train: {corrections: {share: 0.1}}\n")
+    assert not rules(jobs) & (OWN | BEFORE_TRAINING | TRAINING | INFERENCE | {"preprocess_case"})
+
+
+def test_another_encoding_of_clicks_re_runs_heatmaps_and_what_depends_on_them(workflow):
+    jobs = workflow.would_run(CONFIG + "heatmap: {encoding: distance}\n")
+    assert rules(jobs) >= {"draw_heatmap", "preprocess_case", "train_lesion_fold", "record_settings", "predict_case"}
+    assert not rules(jobs) & (BEFORE_TRAINING | {"import_case", "place_clicks"})
 
 
 def test_the_discriminators_epochs_train_no_lesion_model(workflow):
@@ -242,9 +186,47 @@ def test_a_lost_checkpoint_is_trained_again_before_anything_is_predicted_with_it
     jobs = without(workflow.folder / "results" / "models" / "fdg" / "fold_0" / "checkpoint_final.pth", workflow)
     trained = [wildcards for rule, wildcards in jobs if rule == "train_lesion_fold"]
     assert trained == [{"tracer": "fdg", "fold": "0"}]
-    assert "list_networks" in rules(jobs)
+    assert {"ensemble", "fold_0"} == {wildcards["networks"] for rule, wildcards in jobs if rule == "list_networks"}
     assert not rules(jobs) & (OWN | {"train_tracer_fold", "find_tracer", "preprocess_case"})
-    assert {"predict_case", "predict_interactive"} <= rules(jobs)
+    # the train cases that fold 0 held out, and those that all folds predict; "new" has no truth to be scored
+    assert {wildcards["case"] for rule, wildcards in jobs if rule == "predict_case"} == held_out_by(workflow, 0) | {
+        "psma_t",
+        "new",
+    }
+    assert {wildcards["case"] for rule, wildcards in jobs if rule == "predict_interactive"} == held_out_by(
+        workflow, 0
+    ) | {"psma_t"}
+
+
+def held_out_by(workflow: Workflow, fold: int) -> set[str]:
+    """Train cases that a fold held out."""
+    cases = json.loads((workflow.folder / "results" / "splits.json").read_text())["cases"]
+    return {case for case, own in cases.items() if own == fold}
+
+
+def test_a_lost_checkpoint_leaves_the_other_folds_predictions_as_they_are(workflow):
+    def made_at():
+        return {
+            file.parent.name: file.stat().st_mtime_ns
+            for file in (workflow.folder / "results" / "cases").glob("*/lesions_raw.nii.gz")
+        }
+
+    before = made_at()
+    (workflow.folder / "results" / "models" / "psma" / "fold_1" / "checkpoint_final.pth").unlink()
+    workflow.snakemake("all")
+    after = made_at()
+    assert {case for case in before if after[case] != before[case]} == held_out_by(workflow, 1) | {"psma_t", "new"}
+    assert workflow.would_run() == []
+
+
+def test_a_lost_fold_of_the_discriminator_decides_again_on_its_own_cases(workflow):
+    jobs = without(workflow.folder / "results" / "models" / "tracer" / "fold_1" / "checkpoint.pth", workflow)
+    assert [wildcards["fold"] for rule, wildcards in jobs if rule == "train_tracer_fold"] == ["1"]
+    assert "train_lesion_fold" not in rules(jobs)
+    assert {wildcards["case"] for rule, wildcards in jobs if rule == "find_tracer"} == held_out_by(workflow, 1) | {
+        "psma_t",
+        "new",
+    }
 
 
 @pytest.mark.parametrize(
@@ -279,7 +261,7 @@ def test_broken_folds_of_a_user_are_a_line_before_anything_runs(workflow, text):
     assert line.startswith("config: splits: own.json: ")
 
 
-QUALITY = {"rank_findings", "require_sound_studies"}
+QUALITY = {"rank_findings", "require_sound_studies", "rank_worklist"}
 
 
 @pytest.mark.parametrize("lost", ["quality.tsv", "cases/psma_d/quality.json"])

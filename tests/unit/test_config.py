@@ -85,6 +85,14 @@ def test_a_mistake_is_one_clear_line(given, line):
         ({"x" * 100_000: 1}, "config: xxx"),
         ({"heatmap": {"unit": "\x1b[31m\nred"}}, "is not one of ['voxel', 'mm']"),
         ({"cohort": "a/{b}/cases.tsv"}, "config: cohort: 'a/{b}/cases.tsv' holds braces"),
+        (
+            {"train": {"training_clicks": "errors"}, "heatmap": {"compat": "released"}},
+            "config: train.training_clicks: errors adds clicks to a heatmap one by one, which heatmap.compat: released",
+        ),
+        (
+            {"train": {"training_clicks": "errors"}, "heatmap": {"keep_clicked": True}},
+            "use compat: paper and keep_clicked: false, or random",
+        ),
         ({"predict": {"models": "{x}"}}, "config: predict.models: '{x}' holds braces"),
         ({"organs": {"scheme": {str(n): "x" for n in range(20_000)}}}, "config: holds more than 10000 values"),
     ],

@@ -7,13 +7,18 @@ import numpy as np
 import pytest
 import torch
 from foreign_weights import Hostile, tracer_weights
+from scipy.ndimage import gaussian_filter
 from tiny_models import write_model
 from typer.testing import CliRunner
 
 from clickpet.cli.app import app
+from clickpet.clicks.heatmap_options import HeatmapOptions
+from clickpet.clicks.model import Clicks
 from clickpet.config import resolve
 from clickpet.errors import InputError
+from clickpet.ingest.petct import PetCt
 from clickpet.models.collection import add_model, add_pretrained, export_lesion_model, shown_as
+from clickpet.models.patient import segment_patient
 from clickpet.models.settings import RELEASED, read_settings, trained_with, write_settings
 from clickpet.tracer.network import save_discriminator
 
@@ -81,6 +86,19 @@ def test_two_lesion_models_of_one_folder_must_know_the_same_heatmaps(trained, re
     settings = read_settings(models)
     assert settings.heatmap == OURS["heatmap"]
     assert settings.mip == RELEASED["mip"]
+
+
+def test_a_record_of_an_older_version_lacks_what_has_its_default(trained, released, tmp_path):
+    models = tmp_path / "models"
+    add_model("psma", trained, models)
+    record = json.loads((models / "settings.json").read_text())
+    older = {name: value for name, value in record["heatmap"].items() if name not in ("encoding", "distance_mm")}
+    (models / "settings.json").write_text(json.dumps({**record, "heatmap": older}))
+    distances = {**OURS, "heatmap": {**OURS["heatmap"], "encoding": "distance"}}
+    with pytest.raises(InputError, match=r"psma model was trained with other heatmaps \(encoding\)"):
+        add_model("fdg", released / "trainer__plans__3d_fullres", models, shown=distances)
+    whole = HeatmapOptions.from_mapping(OURS["heatmap"]).as_config()
+    add_model("fdg", released / "trainer__plans__3d_fullres", models, shown={**OURS, "heatmap": whole})
 
 
 def test_a_model_without_a_record_is_told_from_one_with(trained, released, tmp_path):
@@ -282,9 +300,9 @@ def test_an_imported_model_predicts_as_its_source(tmp_path):
     settings = read_settings(tmp_path / "models")
     settings.check_study("")
     rng = np.random.default_rng(1)
-    case = [rng.normal(size=(18, 17, 16)).astype(np.float32) * 100 for _ in range(3)]
+    case = {name: rng.normal(size=(18, 17, 16)).astype(np.float32) * 100 for name in ("ct", "suv", "heatmap")}
     masks = [
-        LesionEnsemble.load(folder, folds).predict(*case, np.diag([2.0, 2, 3, 1])).mask
+        LesionEnsemble.load(folder, folds).predict(**case, affine=np.diag([2.0, 2, 3, 1])).mask
         for folder, folds in ((source, (0, 1)), (tmp_path / "models" / "fdg", settings.folds["fdg"]))
     ]
     assert 0.01 < masks[0].mean() < 0.99
@@ -302,3 +320,48 @@ def test_an_imported_discriminator_votes_as_its_files(released, tmp_path):
         ours.load_state_dict(load_discriminator(tmp_path / "models" / "tracer" / f"fold_{fold}" / "checkpoint.pth"))
         with torch.inference_mode():
             assert torch.equal(given.logits(mip), ours.logits(mip))
+
+
+@pytest.mark.parametrize("spacing_mm", [(2.0, 2.0, 3.0), (2.6, 2.6, 3.3)])
+def test_a_model_that_was_exported_and_imported_segments_bit_for_bit_as_before(tmp_path, spacing_mm):
+    options = {"network": "clickpet.nnunet.network.DualHeadResidualEncoderUNet", "organ_classes": 5, "scale": 3}
+    write_model(tmp_path / "trained" / "fdg", folds=(0, 1), **options)
+    write_settings(tmp_path / "trained", {"fdg": [0, 1]}, **OURS)
+    runner = CliRunner()
+    exported = runner.invoke(app, ["export-model", str(tmp_path / "trained" / "fdg"), str(tmp_path / "plain")])
+    assert exported.exit_code == 0
+    arguments = ["import-model", "fdg", str(tmp_path / "plain"), "--models", str(tmp_path / "models")]
+    imported = runner.invoke(app, arguments)
+    assert imported.exit_code == 0
+    assert "warning" not in exported.output + imported.output
+    back = json.loads((tmp_path / "models" / "settings.json").read_text())
+    assert back == json.loads((tmp_path / "trained" / "settings.json").read_text())
+    rng = np.random.default_rng(1)
+    waves = [gaussian_filter(rng.normal(size=(22, 20, 18)), 1.5).astype(np.float32) for _ in range(2)]
+    study = PetCt(ct=waves[0] * 4000, suv=np.abs(waves[1]) * 60, affine=np.diag([*spacing_mm, 1.0]) * [-1, 1, 1, 1])
+    clicks = Clicks(tumor=np.array([[8, 9, 9]]), background=np.array([[15, 4, 6]]))
+    before, after = (segment_patient(study, clicks, models=tmp_path / name) for name in ("trained", "models"))
+    assert 0 < before.raw_mask.mean() < 1
+    assert after.heatmap.tobytes() == before.heatmap.tobytes()
+    assert after.raw_mask.tobytes() == before.raw_mask.tobytes()
+    assert after.mask.tobytes() == before.mask.tobytes()
+    add_model("fdg", tmp_path / "plain", tmp_path / "assumed", shown=RELEASED)
+    other = segment_patient(study, clicks, models=tmp_path / "assumed")
+    assert other.heatmap.tobytes() != before.heatmap.tobytes()  # what the settings prevent
+
+
+def test_settings_that_are_not_known_are_told_at_export_and_import(released, tmp_path):
+    source = released / "trainer__plans__3d_fullres"
+    runner = CliRunner()
+    exported = runner.invoke(app, ["export-model", str(source), str(tmp_path / "plain")])
+    assert "warning:" in exported.output
+    assert "has no settings.json beside it" in exported.output
+    assert not (tmp_path / "plain" / "settings.json").exists()
+    arguments = ["import-model", "fdg", str(tmp_path / "plain"), "--models", str(tmp_path / "models")]
+    imported = runner.invoke(app, arguments)
+    assert imported.exit_code == 0
+    assert "taken for a released model" in imported.output
+    assert json.loads((tmp_path / "models" / "fdg" / "import.json").read_text())["settings_from"] == "assumed"
+    told = runner.invoke(app, [*arguments, "--settings", "paper", "--force"])
+    assert "warning" not in told.output
+    assert json.loads((tmp_path / "models" / "fdg" / "import.json").read_text())["settings_from"] == "given"

@@ -16,6 +16,7 @@ from clickpet.predict.inference import (
     write_disagreement,
     write_lesion_disagreement,
     write_masks,
+    write_probability,
 )
 
 AFFINE = np.diag([2.0, 2.0, 3.0, 1.0])
@@ -67,7 +68,9 @@ def inputs(files):
 def test_predict_scan_is_the_ensembles_prediction(folder, files):
     first, second = predict_scan(inputs(files), folder, [0, 1], voxel_limits=(10, 1e6, 1e7), device="cpu")
     arrays = [read_image(files[name]).array for name in ("ct", "suv", "heatmap")]
-    alone = LesionEnsemble.load(folder, [0, 1]).predict(*arrays, AFFINE, mirror_axes=(1, 2))
+    alone = LesionEnsemble.load(folder, [0, 1]).predict(
+        **dict(zip(("ct", "suv", "heatmap"), arrays, strict=True)), affine=AFFINE, mirror_axes=(1, 2)
+    )
     np.testing.assert_array_equal(first.mask, alone.mask)
     np.testing.assert_array_equal(first.affine, AFFINE)
     details = first.details
@@ -183,3 +186,14 @@ def test_peak_memory_of_the_card_is_that_of_the_case(folder, files, monkeypatch)
     peaks = [9000.0]  # of the case before
     prediction = next(predict_scan(inputs(files), folder, [0], device="cpu", voxel_limits=(1, 2, 3)))
     assert prediction.details["peak_gpu_memory_mb"] == 2048.0
+
+
+def test_write_probability_keeps_numbers_of_half_precision(folder, files, tmp_path):
+    options = {"device": "cpu", "voxel_limits": (1, 2, 3), "save_probability": True}
+    prediction = next(predict_scan(inputs(files), folder, [0, 1], **options))
+    write_probability(tmp_path / "probability.nii.gz", prediction)
+    image = read_image(tmp_path / "probability.nii.gz")
+    assert image.array.dtype == np.float32
+    np.testing.assert_array_equal(image.array.astype(np.float16), prediction.probability)
+    np.testing.assert_array_equal(image.array, prediction.probability.astype(np.float32))
+    assert 0 < image.array.max() <= 1

@@ -90,9 +90,10 @@ def test_models_that_are_not_there_are_one_line_before_anything_runs(scans, mode
 def test_any_name_gives_files_that_can_be_written(scans, case):
     patient = NewPatient(case, scans / "ct.nii.gz", scans / "pet.nii.gz")
     patient.check()
-    for end in (*new_patient.RESULTS, *new_patient.MAP, ".nii.gz"):
+    maps = [end for files in new_patient.MAPS.values() for end in files]
+    for end in (*new_patient.RESULTS, *maps, ".nii.gz"):
         write_text(scans / f"{patient.file_name}{end}", "")
-    assert len(list(scans.glob(f"{glob.escape(patient.file_name)}*"))) == len(new_patient.RESULTS) + 2
+    assert len(list(scans.glob(f"{glob.escape(patient.file_name)}*"))) == len(new_patient.RESULTS) + 3
 
 
 @pytest.fixture

@@ -1,0 +1,42 @@
+"""A phantom patient with tiny models, and a live session on it."""
+
+import pytest
+from phantom_patient import new_patient, write_models, write_patient
+
+from clickpet.clicks.reading import read_clicks
+from clickpet.ingest.petct import read_study
+from clickpet.live.models import LiveModels
+from clickpet.live.session import LiveSession
+
+QUICK = {"predict": {"tile_step": 1, "voxel_limits": [1, 2, 3]}}
+
+
+@pytest.fixture(scope="package")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("live")
+    write_patient(folder)
+    write_models(folder / "models")
+    return folder
+
+
+@pytest.fixture(scope="package")
+def study(folder):
+    files = {name: folder / file for name, file in new_patient().files.items() if file}
+    return read_study(ct=files["ct"], pet=files["pet"])
+
+
+@pytest.fixture(scope="package")
+def clicks(folder, study):
+    return read_clicks(folder / new_patient().files["clicks"], shape=study.shape, affine=study.affine)
+
+
+@pytest.fixture(scope="package")
+def models(folder):
+    return LiveModels.load(folder / "models", "cpu", config=QUICK)
+
+
+@pytest.fixture
+def session(models, study):
+    session = LiveSession(models)
+    session.set_study(ct=study.ct, pet=study.suv, affine=study.affine)
+    return session
