@@ -67,6 +67,19 @@ def read_clicks(
     return _as_clicks(points)
 
 
+def read_rounds_of_file(path: str | Path, *, shape: tuple[int, int, int], affine: np.ndarray) -> list[Clicks]:
+    """The points of each round in one file: those under "rounds", else each click or scribble is a round of its own.
+
+    Arguments and errors are those of `read_clicks`. Each holds what the file holds of that round: all points so far, or
+    its own alone.
+    """
+    everything = read_clicks(path, shape=shape, affine=affine)
+    document = {} if Path(path).is_dir() else _load(Path(path))
+    if not isinstance(document, dict) or "rounds" not in document:
+        return [Clicks.from_interactions([one]) for one in everything.interactions()]
+    return [_as_clicks(list(_voxel_points(one, f"{path}", tuple(shape)))) for one in document["rounds"]]
+
+
 def _as_clicks(points: list[FilePoint]) -> Clicks:
     """Points without a scribble by kind, as ever; where there are scribbles, all in the order of their first points."""
     if all(point.scribble is None for point in points):

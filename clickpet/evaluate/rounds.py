@@ -46,14 +46,14 @@ class RoundsOfStudy:
         finish: Callable[[np.ndarray, Clicks], np.ndarray],
     ):
         self.rounds, self.reader, self.draw, self.finish = rounds, reader, draw, finish
-        self.done: list[Round] = []
+        self.last: Round | None = None
 
     def heatmaps(self) -> Iterator[np.ndarray]:
         """The heatmap of each round; the next one may be asked for when `play` has taken the mask of this one."""
         clicks = Clicks.empty()
         for number in range(self.rounds):
             if number:
-                added = self.reader(self.done[-1].mask, number)
+                added = self.reader(self.last.mask, number)
                 clicks = Clicks.from_interactions([*clicks.interactions(), *added])
             self._clicks = clicks
             yield self.draw(clicks)
@@ -61,15 +61,15 @@ class RoundsOfStudy:
     def play(self, raw_masks: Iterable[np.ndarray]) -> Iterator[Round]:
         """Give each round when it is done. raw_masks : predictions of `heatmaps`, made one after the other."""
         for raw in raw_masks:
-            self.done = [Round(self._clicks, self.finish(raw, self._clicks))]
-            yield self.done[-1]
+            self.last = Round(self._clicks, self.finish(raw, self._clicks))
+            yield self.last
 
 
 def simulated_reader(truth: np.ndarray, affine: np.ndarray, study: str, seed: int) -> Reader:
     """A reader who knows the truth and corrects by one scribble a round (`clickpet.clicks.scribbles`).
 
-    truth : (x, y, z), non-zero is lesion;  affine : (4, 4), which tells the axial slices;  study : its slug: the kind of
-    scribble and the random numbers are its own, whatever other studies there are.
+    truth : (x, y, z), non-zero is lesion;  affine : (4, 4), which tells the axial slices;  study : its slug, which decides
+    the kind of scribble and the random numbers, whatever other studies there are.
     """
     kind = scribble_kind(study, seed)
     axial = next(axis for axis, letter in enumerate(orientation(affine)) if letter in "SI")
