@@ -12,6 +12,7 @@ from clickpet.clicks.heatmap_options import HeatmapOptions
 from clickpet.devices import choose_device
 from clickpet.models.patient import TracerDecision, decide_tracer, load_discriminators, resolved_config
 from clickpet.models.settings import ModelSettings, read_settings
+from clickpet.postprocess.options import PostprocessOptions
 from clickpet.predict.inference import NOT_OF_INFERENCE, mirroring_planner
 
 if TYPE_CHECKING:
@@ -68,6 +69,11 @@ class LiveModels:
         """How the models were shown clicks in training; the config's way where that is not recorded."""
         return HeatmapOptions.from_mapping(self.settings.heatmap or self.config["heatmap"])
 
+    @property
+    def postprocessing(self) -> PostprocessOptions:
+        """What happens to a mask before it is shown."""
+        return PostprocessOptions.from_mapping(self.config["postprocess"])
+
     def predictor(self, study: PetCt, tracer: str, memory_limit_bytes: int) -> StudyPredictor:
         """What predicts `study` with the models of `tracer`, keeping so much from one prediction to the next."""
         from clickpet.predict.study_predictor import StudyPredictor
@@ -83,6 +89,7 @@ class LiveModels:
             affine=study.affine,
             memory_limit_bytes=memory_limit_bytes,
             mirror_axes=axes,
+            lesion_probability=self.postprocessing.needs_probability,
             **options,
         )
 

@@ -19,7 +19,8 @@ from clickpet.ingest.petct import PetCt
 from clickpet.live.models import LiveModels
 from clickpet.models.patient import TracerDecision
 from clickpet.nnunet.nonzero_box import Box, nonzero_box
-from clickpet.postprocess.specks import drop_faint_specks
+from clickpet.postprocess.final_mask import post_process
+from clickpet.predict.inference import component_probabilities
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -189,7 +190,7 @@ class LiveSession:
             tiles_kept = prediction.details["tiles"] - tiles_run
             lap = time.perf_counter()
             parts["heatmap"] = lap - start - sum(parts.values())
-            mask = self._postprocessed(prediction.mask, study)
+            mask = self._postprocessed(prediction, study)
             lesions = measure_lesions(mask, study.suv, study.affine)
             totals = measure_study(lesions)
             changed = self._changed(mask)
@@ -211,9 +212,17 @@ class LiveSession:
         heatmap = draw_heatmap(study.suv, self.clicks, self.models.heatmap, affine=study.affine)
         return self._predictor.predict(heatmap)
 
-    def _postprocessed(self, raw_mask: np.ndarray, study: PetCt) -> np.ndarray:
-        kept = drop_faint_specks(raw_mask, study.suv, affine=study.affine, **self.models.config["postprocess"])
-        return kept.view(np.uint8)
+    def _postprocessed(self, prediction: Prediction, study: PetCt) -> np.ndarray:
+        options = self.models.postprocessing
+        final = post_process(
+            prediction.mask,
+            study.suv,
+            study.affine,
+            options,
+            clicks=self.clicks,
+            probability=component_probabilities(prediction) if options.needs_probability else None,
+        )
+        return final.mask.view(np.uint8)
 
     def _changed(self, mask: np.ndarray) -> Box | None:
         differs = mask if self._result is None else mask != self._result.mask

@@ -96,7 +96,7 @@ class LesionEnsemble:
         body_box : tiles over the body's box only (True).  fold_average : "softmax" or "logits" ("softmax").
         disagreement : the map that is made too: of "lesions" or "everywhere" ("none").
         threshold : a voxel is lesion if the ensemble's probability is above (0.5).  save_probability : the map of that
-        probability is made too (False).
+        probability is made too (False), or, with lesion_probability, its part in the mask (False).
         batch : tiles in one forward pass (as many as memory allows when the case begins).
         nnunet_arithmetic : prepare and round as nnU-Net does, see `clickpet.predict.nnunet_sliding_window`: then logits
         are averaged and there is no disagreement (False).  `**NNUNET_OPTIONS` is all of that and nnU-Net's tiles.

@@ -22,7 +22,8 @@ class Prediction:
     for one fold), "seconds" of each part, "orientation" (of the study's own axes).
     disagreement : float32 (x, y, z), standard deviation of the lesion probability over the folds, in the mask or
     everywhere as asked for, else 0; None if not asked for or for one fold.
-    probability : float16 (x, y, z), the ensemble's lesion probability, 0 where no tile looked; None if not asked for.
+    probability : float16 (x, y, z), the ensemble's lesion probability, 0 where no tile looked and, if it was asked for
+    in the mask alone, outside of it; None if not asked for.
     tiles_run : tiles that the networks saw; the output of the others was known.
     """
 
@@ -45,6 +46,7 @@ class InferenceOptions:
     disagreement: str = "none"
     threshold: float = 0.5
     save_probability: bool = False
+    lesion_probability: bool = False
     batch: int | None = None
     nnunet_arithmetic: bool = False
 
@@ -59,7 +61,7 @@ class InferenceOptions:
             raise InputError(f"disagreement is {self.disagreement!r}", mend="give 'none', 'lesions' or 'everywhere'")
         if not 0 < self.threshold < 1:
             raise InputError(f"predict.threshold is {self.threshold}", mend="give a probability between 0 and 1")
-        if self.nnunet_arithmetic and (self.threshold != 0.5 or self.save_probability):
+        if self.nnunet_arithmetic and (self.threshold != 0.5 or self.save_probability or self.lesion_probability):
             raise ValueError("nnunet_arithmetic compares two logits: it has no threshold and no probability map")
 
     @property

@@ -29,9 +29,9 @@ CLICKS = 2
 class StudyPredictor:
     """Predictions of one study, of which only what a heatmap changes is computed.
 
-    ensemble : the LesionEnsemble of its tracer;  ct, suv, affine : as for `LesionEnsemble.predict`;  memory_limit_bytes : for what is kept
-    of a prediction for the next one, see `KeptTiles` (0: nothing, where there is one prediction only);  options : of
-    `InferenceOptions`.
+    ensemble : the LesionEnsemble of its tracer;  ct, suv, affine : as for `LesionEnsemble.predict`;
+    memory_limit_bytes : for what is kept of a prediction for the next one, see `KeptTiles` (0: nothing, where there is
+    one prediction only);  options : of `InferenceOptions`.
 
     CT and PET are prepared once. Tiles, mirroring and the part of the scan that is looked at depend on the heatmap only
     where it reaches out of what is not zero in CT and PET: then all is prepared anew. The networks see the axes as in
@@ -214,8 +214,11 @@ class StudyPredictor:
         if window.spread is not None:
             where = mask if options.disagreement == "lesions" else None
             spread = case.grid.image(window.spread, window.box, where)
-        if options.save_probability:
-            probability = case.grid.image(window.lesion, window.box, dtype=np.float16, of_value=options.probability)
+        if options.save_probability or options.lesion_probability:
+            where = None if options.save_probability else mask
+            probability = case.grid.image(
+                window.lesion, window.box, where, dtype=np.float16, of_value=options.probability
+            )
         clock.lap("resample_back")
         return Prediction(mask, self._affine, details, spread, probability, run.tiles_run)
 
