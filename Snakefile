@@ -117,7 +117,7 @@ rule all:
                 *["lesions_raw.nii.gz", "prediction.json", "disagreement.npy", "lesions.nii.gz"],
             ],
         ),
-        expand(list(PREDICTION_MAPS.values()), case=CASES),
+        expand(list({**PREDICTION_MAPS, **COMPONENT_PROBABILITY, **POSTPROCESS_RECORD}.values()), case=CASES),
         expand(
             "results/cases/{case}/{file}",
             case=SCORED,
@@ -151,3 +151,4 @@ rule all:
             clicks=CLICK_STEPS,
             file=["lesions_raw.nii.gz", "score.json"],
         ),
+        [expand(files, case=SCORED if INTERACTIVE else []) for files in {**STEP_PROBABILITIES, **STEP_RECORDS}.values()],
