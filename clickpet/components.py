@@ -94,6 +94,21 @@ def encode_mask(mask: np.ndarray, axes: tuple[int, int, int] | None = None) -> R
     return RunLengthMask(tuple(mask.shape), axes, np.concatenate([empty, *starts]), np.concatenate([empty, *lengths]))
 
 
+def bounding_box(*masks: RunLengthMask) -> tuple[slice, slice, slice]:
+    """The smallest box of (x, y, z) that holds the foreground of all `masks`; without any, one voxel at the origin."""
+    low, high = np.array(masks[0].shape), np.zeros(3, np.int64)
+    for encoded in masks:
+        if not encoded.start.size:
+            continue
+        first = np.unravel_index(encoded.start, encoded.line_shape())
+        last = np.unravel_index(encoded.start + encoded.length - 1, encoded.line_shape())
+        for axis, begin, end in zip(encoded.axes, first, last, strict=True):
+            low[axis] = min(low[axis], begin.min())
+            high[axis] = max(high[axis], end.max() + 1)
+    low = np.minimum(low, 0) if not high.any() else low
+    return tuple(slice(int(begin), int(max(end, begin + 1))) for begin, end in zip(low, high, strict=True))
+
+
 def label_components(encoded: RunLengthMask, connectivity: int) -> tuple[np.ndarray, int]:
     """Connected component of every run, as labelling the mask with `connectivity` 6, 18 or 26 would give.
 
@@ -163,6 +178,26 @@ def overlap_voxels(encoded: RunLengthMask, other: RunLengthMask) -> np.ndarray:
 def component_overlap(encoded: RunLengthMask, component: np.ndarray, count: int, other: RunLengthMask) -> np.ndarray:
     """Voxels of each component that are foreground in `other` (of the same shape and axes) too: int64 (count,)."""
     return sum_by_component(overlap_voxels(encoded, other), component, count)
+
+
+def shared_voxels(
+    encoded: RunLengthMask, component: np.ndarray, other: RunLengthMask, other_component: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Voxels that each component of one mask shares with each of another of the same shape and axes.
+
+    component, other_component : of every run, as `label_components` gives them. Returns (mine, theirs, voxels), int64
+    (pairs,): every pair that shares a voxel once, ordered by mine and then theirs.
+    """
+    if (encoded.shape, encoded.axes) != (other.shape, other.axes):
+        raise ValueError("masks of different grids cannot be compared")
+    end, other_end = encoded.start + encoded.length, other.start + other.length
+    first = np.searchsorted(other_end, encoded.start, side="right")
+    number = np.searchsorted(other.start, end, side="left") - first
+    mine = np.repeat(np.arange(encoded.start.size), number)
+    theirs = np.arange(mine.size) + np.repeat(first - (np.cumsum(number) - number), number)
+    voxels = np.minimum(end[mine], other_end[theirs]) - np.maximum(encoded.start[mine], other.start[theirs])
+    pairs, place = np.unique(np.stack([component[mine], other_component[theirs]]), axis=1, return_inverse=True)
+    return pairs[0], pairs[1], sum_by_component(voxels, place.reshape(-1), pairs.shape[1])
 
 
 def components_of(encoded: RunLengthMask, component: np.ndarray, voxels: np.ndarray) -> np.ndarray:

@@ -299,6 +299,12 @@ def organs_if_any(wildcards):
     return f"results/cases/{wildcards.case}/organs.nii.gz" if config["organs"]["provider"] != "none" else []
 
 
+def organs_under_lesions_if_any(wildcards):
+    """The organs that lesions lie in; nothing where they were erased under lesions, or for cases that have no map."""
+    mapped = STUDIES[wildcards.case].split == "train" and not config["organs"]["erase_lesions"]
+    return organs_if_any(wildcards) if mapped else []
+
+
 def organ_bucket(wildcards):
     """Train cases whose organs are found by one job."""
     return [case for case, bucket in ORGAN_BUCKETS.items() if bucket == wildcards.bucket]

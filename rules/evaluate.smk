@@ -36,6 +36,7 @@ rule measure_lesions:
         truth=truth_if_any,
         raw="results/cases/{case}/lesions_raw.nii.gz",
         disagreement="results/cases/{case}/disagreement.npy",
+        organs=organs_under_lesions_if_any,
     output:
         lesions="results/cases/{case}/lesion_table.csv",
         study="results/cases/{case}/study.json",

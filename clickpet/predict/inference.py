@@ -121,7 +121,9 @@ def predict_scan(
         ensemble = loading.result()
     load_s = time.perf_counter() - start
     axes, expected_s = mirroring_planner(ensemble, mirroring, voxel_limits, time_limit_s, calibration)
-    for prediction in ensemble.predict_steps(scan.ct, scan.suv, heatmaps, scan.affine, mirror_axes=axes, **options):
+    for prediction in ensemble.predict_steps(
+        ct=scan.ct, suv=scan.suv, heatmaps=heatmaps, affine=scan.affine, mirror_axes=axes, **options
+    ):
         done = prediction.details
         workload = Workload(done["voxels"], done["tiles"], len(members))
         expected = expected_s(workload, len(done["mirror_axes"]))

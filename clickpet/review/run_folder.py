@@ -160,7 +160,7 @@ class RunStudy:
         set_clicks(self.run.cohort, self.row.case, str(Path(self.run.cohort_text).parent / FOLDER / file.name))
         save_session(session, self.run.results / "review" / self.row.slug)
         return [
-            f"clicks: {file}",
-            f"entered in {self.run.cohort}: the next run of snakemake segments this study again",
-            f"mask and course of the review: {self.run.results / 'review' / self.row.slug}",
+            f"Clicks: {file}",
+            f"Entered in {self.run.cohort}: the next run of snakemake segments this study again",
+            f"Mask and course of the review: {self.run.results / 'review' / self.row.slug}",
         ]

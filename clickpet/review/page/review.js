@@ -147,7 +147,7 @@ async function update_whole() {
 async function showState(state) {
   page.state = state;
   const { totals } = state;
-  $("totals").textContent = `${totals.lesions}, TMTV ${totals.tmtv_ml.toFixed(1)} ml, TLG ${totals.tlg.toFixed(0)} g`;
+  $("totals").textContent = `${totals.lesions}, TMTV ${totals.tmtv_ml.toFixed(1)} ml, TLG ${totals.tlg.toFixed(0)}`;
   $("undo").disabled = !state.clicks.tumor.length && !state.clicks.background.length;
   if (state.tracer) $("facts").textContent = [state.tracer.toUpperCase(), page.study.facts.why].filter(Boolean).join(" \u00b7 ");
   let rows = state.lesions;
@@ -198,7 +198,7 @@ function save() {
     page.state.saved = true;
     const entry = page.studies[page.number];
     if (entry) entry.reviewed = true;
-    $("saved").textContent = `Saved. ${lines.join("; ")}.`;
+    $("saved").textContent = `Saved. ${lines.join(". ")}.`;
     return "saved";
   });
 }
