@@ -3,6 +3,7 @@ import os
 import sys
 from difflib import get_close_matches
 
+from clickpet.postprocess.options import PostprocessOptions
 from clickpet.train.options import TrainingOptions, trained_by
 from clickpet.workflow.buckets import bucket_count, bucket_of
 from clickpet.cohort import FILES, JOINT, TRACERS, read_cohort
@@ -298,6 +299,12 @@ def organs_if_any(wildcards):
     return f"results/cases/{wildcards.case}/organs.nii.gz" if config["organs"]["provider"] != "none" else []
 
 
+def organs_under_lesions_if_any(wildcards):
+    """The organs that lesions lie in; nothing where they were erased under lesions, or for cases that have no map."""
+    mapped = STUDIES[wildcards.case].split == "train" and not config["organs"]["erase_lesions"]
+    return organs_if_any(wildcards) if mapped else []
+
+
 def organ_bucket(wildcards):
     """Train cases whose organs are found by one job."""
     return [case for case, bucket in ORGAN_BUCKETS.items() if bucket == wildcards.bucket]
@@ -330,6 +337,19 @@ PREDICTION_MAPS = {
     for kind in ("disagreement", "probability")
     if config["predict"][f"save_{kind}"]
 }
+POSTPROCESS = PostprocessOptions.from_mapping(config["postprocess"])
+# what post-processing needs of a prediction, and what it records, where its options are not the paper's
+COMPONENT_PROBABILITY, STEP_PROBABILITIES, POSTPROCESS_RECORD, STEP_RECORDS = {}, {}, {}, {}
+STEP_FOLDER = "results/cases/{{case}}/interactive/clicks_{clicks}"
+if POSTPROCESS.needs_probability:
+    COMPONENT_PROBABILITY["component_probability"] = "results/cases/{case}/component_probability.npy"
+    STEP_PROBABILITIES["component_probabilities"] = expand(
+        STEP_FOLDER + "/component_probability.npy", clicks=CLICK_STEPS
+    )
+if POSTPROCESS.needs_clicks:
+    POSTPROCESS_RECORD["record"] = "results/cases/{case}/postprocess.json"
+    STEP_RECORDS["records"] = expand(STEP_FOLDER + "/postprocess.json", clicks=CLICK_STEPS)
+CLICKS_FOR_POSTPROCESS = {"clicks": "results/cases/{case}/clicks.json"} if POSTPROCESS.needs_clicks else {}
 BLOCKS = [".b2nd", "_seg.b2nd"]
 PREPROCESSED = [*BLOCKS, ".pkl"]
 KNOWN_TRACERS = [tracer for tracer in TRACERS if train_cases(tracer)]

@@ -21,6 +21,7 @@ from clickpet.cli import (
     predict,
     rank,
     review,
+    score,
     simulate_budget,
     status,
 )
@@ -71,7 +72,7 @@ app.add_typer(cohort.app, name="cohort")
 for module in (
     *(predict, review, grand_challenge, status),
     *(import_model, export_model, fetch_weights),
-    *(compare, ablate, rank, export, simulate_budget),
+    *(score, compare, ablate, rank, export, simulate_budget),
 ):
     name = module.__name__.rpartition(".")[2]
     app.command(name=name.replace("_", "-"))(getattr(module, name))

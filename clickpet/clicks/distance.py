@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from clickpet.clicks.model import KINDS, Clicks
-from clickpet.clicks.points import is_inside, size_text
+from clickpet.clicks.points import size_text
 from clickpet.errors import InputError
 
 Window = tuple[slice, slice, slice]
@@ -37,13 +37,13 @@ def distance_steps(
             drawn, distances = 0, np.zeros(shape, np.float32, order=order)
         for kind in KINDS:
             for points in clicks.of_kind(kind)[drawn:k]:
-                add_nearness(distances, kind, *nearness(points.tolist(), shape, spacing_mm, distance_mm, kind=kind))
+                add_nearness(distances, kind, *nearness(points, shape, spacing_mm, distance_mm, kind=kind))
         drawn = k
         yield k, distances.copy(order="K")
 
 
 def nearness(
-    points: Sequence[Sequence[int]],
+    points: np.ndarray,
     shape: Sequence[int],
     spacing_mm: Sequence[float],
     distance_mm: float,
@@ -52,16 +52,15 @@ def nearness(
 ) -> tuple[Window, np.ndarray]:
     """1 - d / distance_mm, at least 0, for the distance d to the nearest of `points`: its window and values, float32.
 
-    points : voxels of one interaction;  kind : of the interaction, for the message of the InputError that a point
-    outside the grid of `shape` raises.
+    points : int64 (n, 3), voxels of one interaction;  kind : of the interaction, for the message of the InputError
+    that a point outside the grid of `shape` raises.
     """
-    for point in points:
-        if not is_inside(list(point), shape):
-            raise InputError(
-                f"the {kind} click {list(point)} is outside the grid {size_text(shape)}",
-                mend="read clicks with their PET",
-            )
-    points = np.asarray(points)
+    outside = ~((points >= 0) & (points < shape)).all(1)
+    if outside.any():
+        raise InputError(
+            f"the {kind} click {points[outside][0].tolist()} is outside the grid {size_text(shape)}",
+            mend="read clicks with their PET",
+        )
     reach = [int(distance_mm // edge) for edge in spacing_mm]
     window = tuple(
         slice(max(0, int(low) - far), min(length, int(high) + far + 1))

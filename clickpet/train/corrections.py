@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from clickpet.clicks.model import KINDS
+from clickpet.clicks.model import KINDS, Interaction
+from clickpet.clicks.scribbles import SCRIBBLE_KINDS, draw_scribble, largest_slice_component
 
 #: Codes of errors by the kind of interaction that corrects them: lesion that was missed, and what is none.
 CODES = {"tumor": 1, "background": 2}
-
-
-@dataclass(frozen=True, eq=False)
-class Correction:
-    """A click (one point) or scribble (several) of `kind`; points int64 (n, 3), voxels in the order of the arrays."""
-
-    kind: str
-    points: np.ndarray
+#: Pixels of a slice of a component above which a scribble is a straight line: centrelines of large ones take long.
+LARGE_SLICE = 2000
 
 
 def draw_correction(
     errors: np.ndarray, rng: np.random.Generator, *, scribbles: float = 0.0, slice_axis: int = 0
-) -> Correction | None:
+) -> Interaction | None:
     """A correction of one error, as a person might make it; None where there is no error.
 
     errors : uint8 (z, y, x), CODES where the prediction is wrong, else 0;  scribbles : probability that it is a
@@ -30,8 +23,8 @@ def draw_correction(
 
     Where there are errors of both kinds each is as likely. Of that kind a voxel is drawn, so that an error counts by
     its size, and its 26-connected component is corrected: by a click at the voxel farthest from the component's border
-    (Euclidean distance in voxels), or by a scribble in the slice that holds most of it: the straight line between two
-    of its voxels there, drawn at random, as far as it lies in the component. Only the box of the errors is looked at.
+    (Euclidean distance in voxels), or by a scribble in its largest 8-connected part of any slice, drawn in one of the
+    three ways of autoPET V (`clickpet.clicks.scribbles`). Only the box of the errors is looked at.
     """
     kinds = [kind for kind in KINDS if (errors == CODES[kind]).any()]
     if not kinds:
@@ -39,10 +32,10 @@ def draw_correction(
     kind = kinds[rng.integers(len(kinds))]
     component, first = _component(errors == CODES[kind], rng)
     if rng.random() < scribbles:
-        points = _line(component, rng, slice_axis)
+        points = _scribble(component, rng, slice_axis)
     else:
         points = np.array([np.unravel_index(np.argmax(_depth(component)), component.shape)])
-    return Correction(kind, points + first)
+    return Interaction(kind, points + first)
 
 
 def _component(mask: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -73,13 +66,11 @@ def _depth(component: np.ndarray) -> np.ndarray:
     return distance_transform_edt(np.pad(component, 1))[1:-1, 1:-1, 1:-1]
 
 
-def _line(component: np.ndarray, rng: np.random.Generator, axis: int) -> np.ndarray:
-    """Voxels (n, 3), in their order, of a straight line inside the component, in its largest slice along `axis`."""
-    others = tuple(other for other in range(3) if other != axis)
-    position = int(np.argmax(component.sum(axis=others)))
-    voxels = np.argwhere(component.take(position, axis))
-    start, end = voxels[rng.integers(len(voxels), size=2)]
-    steps = int(np.abs(end - start).max())
-    line = np.rint(start + (end - start) * np.linspace(0, 1, steps + 1)[:, None]).astype(np.int64)
-    points = np.insert(line, axis, position, axis=1)
-    return points[component[tuple(points.T)]]
+def _scribble(component: np.ndarray, rng: np.random.Generator, axis: int) -> np.ndarray:
+    """Voxels (n, 3), in their order, of a scribble in a component, in one slice across `axis`."""
+    position, part = largest_slice_component(component, axis)
+    kind = SCRIBBLE_KINDS[rng.integers(len(SCRIBBLE_KINDS))]
+    if np.count_nonzero(part) > LARGE_SLICE:
+        kind = "random"
+    drawn = draw_scribble(part, kind, np.random.RandomState(rng.integers(2**32)))
+    return np.insert(drawn, axis, position, axis=1)

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from clickpet.train.corrections import CODES, Correction, draw_correction
+from clickpet.clicks.model import Interaction
+from clickpet.train.corrections import CODES, draw_correction
 from clickpet.train.options import CorrectionOptions
 from clickpet.train.patch_heatmap import add_correction
 from clickpet.train.stored_clicks import StoredClicks
@@ -66,7 +67,7 @@ class ErrorClicks:
         correction = draw_correction(
             errors[box].cpu().numpy(), rng, scribbles=self.options.scribbles, slice_axis=self.slice_axis
         )
-        correction = Correction(correction.kind, correction.points + first)
+        correction = Interaction(correction.kind, correction.points + first)
         add_correction(heatmap, suv, correction, self._drawing(key))
         return True
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 
 from clickpet.clicks.heatmap import draw_heatmap
-from clickpet.clicks.model import Clicks
-from clickpet.train.corrections import Correction
+from clickpet.clicks.model import Clicks, Interaction
 from clickpet.train.stored_clicks import StoredClicks
 
 
-def add_correction(heatmap: torch.Tensor, suv: torch.Tensor, correction: Correction, drawing: StoredClicks) -> None:
+def add_correction(heatmap: torch.Tensor, suv: torch.Tensor, correction: Interaction, drawing: StoredClicks) -> None:
     """Add a correction to the heatmap of a patch, in place: what `draw_heatmap` gives with it among the clicks.
 
     heatmap : float (z, y, x), of the interactions so far;  suv : (z, y, x), g/ml, -inf outside the scan, where the
@@ -27,9 +25,8 @@ def add_correction(heatmap: torch.Tensor, suv: torch.Tensor, correction: Correct
         slice(max(0, int(low) - far), min(length, int(high) + far + 1))
         for low, high, far, length in zip(points.min(0), points.max(0), reach, heatmap.shape, strict=True)
     )
-    none = np.zeros((0, 3), np.int64)
-    inside = points - [part.start for part in window]
-    clicks = Clicks(inside, none) if correction.kind == "tumor" else Clicks(none, inside)
+    inside = Interaction(correction.kind, points - [part.start for part in window])
+    clicks = Clicks.from_interactions([inside])
     near = suv[window]
     drawn = torch.from_numpy(draw_heatmap(near.cpu().numpy(), clicks, drawing.options, affine=drawing.affine)).to(
         heatmap.device

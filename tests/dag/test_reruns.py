@@ -59,7 +59,7 @@ def test_the_tumour_sigma_re_runs_heatmaps_and_what_depends_on_them(workflow):
 
 def test_a_post_processing_threshold_re_runs_no_training_and_no_inference(workflow):
     jobs = workflow.would_run(CONFIG + "postprocess: {min_voxels: 5}\n")
-    assert {"drop_faint_specks", "score_interactive"} <= rules(jobs)
+    assert {"post_process_case", "score_interactive"} <= rules(jobs)
     assert rules(jobs) >= {"score_case", "summarise_scores", "write_report"}
     assert not rules(jobs) & (TRAINING | INFERENCE | OWN | {"preprocess_case"})
 
@@ -151,7 +151,7 @@ def test_the_patch_re_plans_but_does_not_preprocess(workflow):
 def test_the_bootstrap_re_runs_tables_and_report_only(workflow):
     jobs = workflow.would_run(CONFIG.replace("click_steps: [0, 1]", "click_steps: [0, 1], bootstrap_repeats: 10"))
     assert {"summarise_scores", "summarise_interactive", "write_report"} <= rules(jobs)
-    assert not rules(jobs) & (TRAINING | INFERENCE | OWN | {"score_case", "score_interactive", "drop_faint_specks"})
+    assert not rules(jobs) & (TRAINING | INFERENCE | OWN | {"score_case", "score_interactive", "post_process_case"})
 
 
 @pytest.mark.parametrize("split", ["train", "predict"])
@@ -203,7 +203,7 @@ def without(path: Path, workflow: Workflow):
 
 def test_a_deleted_output_is_made_again_with_what_depends_on_it(workflow):
     jobs = without(workflow.folder / "results" / "cases" / "fdg_b" / "lesions.nii.gz", workflow)
-    for rule in ("drop_faint_specks", "score_case", "draw_case_figure"):
+    for rule in ("post_process_case", "score_case", "draw_case_figure"):
         assert {wildcards.get("case") for name, wildcards in jobs if name == rule} == {"fdg_b"}
     assert "write_report" in rules(jobs)
     assert not rules(jobs) & (TRAINING | INFERENCE | OWN)

@@ -33,13 +33,18 @@ PATIENCE_S = 180
 _SPECIAL = {"Escape": 27, "PageUp": 33, "PageDown": 34, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39}
 
 
+def find_browser() -> str | None:
+    """Path of a Chromium, or None."""
+    return next(filter(None, map(shutil.which, BROWSERS)), None)
+
+
 class Browser:
     """One page. failures : messages of errors that the page or the network had;  requests : addresses asked for."""
 
     def __init__(self, folder: Path, *, width: int = 1366, height: int = 768):
         import websocket
 
-        found = next(filter(None, map(shutil.which, BROWSERS)), None)
+        found = find_browser()
         if found is None:
             pytest.skip("needs a Chromium browser")
         self.process = subprocess.Popen(
@@ -96,14 +101,22 @@ class Browser:
         elif event == "Page.javascriptDialogOpening":
             self.call("Page.handleJavaScriptDialog", accept=True)
 
-    def open(self, address: str) -> None:
-        """Go to a page, until it is read."""
+    def open(self, address: str, *, width: int | None = None, height: int = 900) -> float:
+        """Go to a page, in a window of another size if one is given; the seconds until it was read."""
+        if width:
+            self.resize(width, height)
+        self.call("Page.navigate", url="about:blank")
+        self.requests.clear()
+        start = time.perf_counter()
         self.call("Page.navigate", url=address)
         self.wait(f"location.href === {address!r} && document.readyState === 'complete'")
+        self.call("Runtime.evaluate", expression="new Promise(requestAnimationFrame)", awaitPromise=True)
+        return time.perf_counter() - start
 
     def resize(self, width: int, height: int) -> None:
-        """Size of the window, in pixels."""
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+        """Size of the window, in pixels; narrow ones are phones."""
+        phone = width < 600
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone)
 
     def value(self, expression: str):
         """What JavaScript gives in the page; promises are waited for."""
@@ -149,9 +162,16 @@ class Browser:
         """Text of an element."""
         return self.value(f"document.querySelector({selector!r}).textContent")
 
-    def picture(self, path: Path) -> Path:
-        """Save what is seen as a PNG."""
-        path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot")["data"]))
+    def picture(self, path: Path, *, whole: bool = False) -> Path:
+        """Save what is seen, or the whole page, as a PNG."""
+        shot = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
+        path.write_bytes(base64.b64decode(shot["data"]))
+        return path
+
+    def print_page(self, path: Path) -> Path:
+        """Save the page as PDF."""
+        printed = self.call("Page.printToPDF", printBackground=True, preferCSSPageSize=True)
+        path.write_bytes(base64.b64decode(printed["data"]))
         return path
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ import pytest
 from clickpet.clicks.distance import nearness
 from clickpet.clicks.heatmap import draw_heatmap, heatmap_steps
 from clickpet.clicks.heatmap_options import HeatmapOptions
-from clickpet.clicks.model import Clicks
+from clickpet.clicks.model import Clicks, Interaction
 from clickpet.errors import InputError
 
 SHAPE = (23, 19, 14)
@@ -83,6 +83,11 @@ def test_a_scribble_is_as_near_as_its_nearest_point():
     window, values = nearness(points, SHAPE, SPACING_MM, 13)
     whole[window] = values
     np.testing.assert_allclose(whole, slow(Clicks(points, [])), atol=1e-6)
+    scribble, click = Interaction("background", points), Interaction("tumor", [[4, 4, 4]])
+    clicks = Clicks.from_interactions([scribble, click, Interaction("background", [[20, 3, 2]])])
+    np.testing.assert_allclose(drawn(clicks), slow(clicks), atol=1e-6)
+    (_, first), *_ = heatmap_steps(np.zeros(SHAPE), clicks, [1], OPTIONS, affine=AFFINE)
+    np.testing.assert_allclose(first, slow(Clicks([[4, 4, 4]], points)), atol=1e-6)
 
 
 def test_what_cannot_be_drawn_is_one_line():

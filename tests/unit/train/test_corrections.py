@@ -43,21 +43,40 @@ def test_a_click_is_at_the_innermost_voxel_of_an_error(seed):
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
 @pytest.mark.parametrize("seed", range(8))
-def test_a_scribble_is_a_line_inside_one_slice_of_an_error(seed, axis):
+def test_a_scribble_lies_in_the_largest_slice_of_an_error(seed, axis):
     errors = errors_of(seed)
     correction = draw_correction(errors, np.random.default_rng(seed), scribbles=1.0, slice_axis=axis)
     points = correction.points
     component = component_of(errors, correction.kind, points[0])
     assert component[tuple(points.T)].all()
     (position,) = set(points[:, axis])
-    sizes = component.sum(axis=tuple(other for other in range(3) if other != axis))
-    assert sizes[position] == sizes.max()
-    assert len(np.unique(points, axis=0)) == len(points)
+    largest = 0
+    for index in range(SHAPE[axis]):
+        labels, count = label(component.take(index, axis), np.ones((3, 3)))
+        largest = max([largest, *(np.count_nonzero(labels == one) for one in range(1, count + 1))])
     flat = np.delete(points, axis, 1)
-    if len(flat) > 2:  # on the line between its ends, up to rounding
-        along = flat[-1] - flat[0]
-        across = flat - flat[0]
-        away = np.abs(across[:, 0] * along[1] - across[:, 1] * along[0]) / np.linalg.norm(along)
+    labels, _ = label(component.take(position, axis), np.ones((3, 3)))
+    (part,) = set(labels[tuple(flat.T)])
+    assert np.count_nonzero(labels == part) == largest
+    assert (np.abs(np.diff(flat, axis=0)).max(1, initial=0) <= 1).all()
+
+
+def test_scribbles_come_in_all_three_ways_and_straight_in_large_errors():
+    errors = np.zeros((3, 40, 60), np.uint8)
+    errors[1, 10:30, 5:55] = CODES["tumor"]  # a rectangle: its centreline lies in the middle, its border at the edge
+    rng = np.random.default_rng(0)
+    edge = middle = 0
+    for _ in range(60):
+        points = draw_correction(errors, rng, scribbles=1.0).points
+        edge += all(y in (10, 29) or x in (5, 54) for _, y, x in points.tolist())
+        middle += all(18 <= y <= 21 for _, y, x in points.tolist())
+    assert edge > 10
+    assert middle > 10
+    errors = np.full((1, 100, 100), CODES["background"], np.uint8)
+    for _ in range(20):
+        points = draw_correction(errors, rng, scribbles=1.0).points[:, 1:]
+        along = points[-1] - points[0]
+        away = np.abs((points - points[0]) @ [along[1], -along[0]]) / max(np.linalg.norm(along), 1)
         assert away.max() <= 1
 
 

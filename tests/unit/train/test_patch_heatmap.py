@@ -9,8 +9,7 @@ from scipy.ndimage import gaussian_filter
 
 from clickpet.clicks.heatmap import draw_heatmap
 from clickpet.clicks.heatmap_options import HeatmapOptions
-from clickpet.clicks.model import Clicks
-from clickpet.train.corrections import Correction
+from clickpet.clicks.model import Clicks, Interaction
 from clickpet.train.patch_heatmap import add_correction
 from clickpet.train.stored_clicks import StoredClicks
 
@@ -43,7 +42,7 @@ def test_clicks_added_one_by_one_are_the_heatmap_of_all(variant, seed):
     before = Clicks(points[:4][kinds[:4] == "tumor"], points[:4][kinds[:4] == "background"])
     heatmap = torch.from_numpy(draw_heatmap(suv, before, how.options, affine=how.affine))
     for count in range(4, 12):
-        add_correction(heatmap, torch.from_numpy(suv), Correction(kinds[count], points[count : count + 1]), how)
+        add_correction(heatmap, torch.from_numpy(suv), Interaction(kinds[count], points[count : count + 1]), how)
         shown = points[: count + 1], kinds[: count + 1]
         every = Clicks(*(shown[0][shown[1] == kind] for kind in ("tumor", "background")))
         unique = len(np.unique(every.background, axis=0)) == len(every.background)
@@ -52,10 +51,22 @@ def test_clicks_added_one_by_one_are_the_heatmap_of_all(variant, seed):
             np.testing.assert_allclose(heatmap.numpy(), expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("kind", ["tumor", "background"])
+def test_a_scribble_is_added_as_it_is_drawn_with_the_others(variant, kind):
+    suv, how = scan(3), drawing(VARIANTS[variant])
+    before = [Interaction("tumor", [[10, 9, 8]]), Interaction("background", [[16, 12, 14]])]
+    scribble = Interaction(kind, [[8 + step, 10, 9 + step // 2] for step in range(12)])
+    heatmap = torch.from_numpy(draw_heatmap(suv, Clicks.from_interactions(before), how.options, affine=how.affine))
+    add_correction(heatmap, torch.from_numpy(suv), scribble, how)
+    expected = draw_heatmap(suv, Clicks.from_interactions([*before, scribble]), how.options, affine=how.affine)
+    np.testing.assert_allclose(heatmap.numpy(), expected, atol=1e-6)
+
+
 def test_only_the_window_of_the_correction_changes():
     how = drawing(VARIANTS["paper"])
     heatmap = torch.full(SHAPE, -0.25)
-    add_correction(heatmap, torch.full(SHAPE, 9.0), Correction("tumor", np.array([[14, 11, 12]])), how)
+    add_correction(heatmap, torch.full(SHAPE, 9.0), Interaction("tumor", np.array([[14, 11, 12]])), how)
     changed = np.argwhere(heatmap.numpy() != -0.25)
     assert (np.abs(changed - (14, 11, 12)) <= 8).all()  # four sigmas
     assert heatmap[14, 11, 12] == 1
@@ -67,7 +78,7 @@ def test_nothing_is_drawn_outside_the_scan(kind, variant):
     suv = torch.from_numpy(scan(0))
     suv[:10] = -torch.inf
     heatmap = torch.zeros(SHAPE)
-    add_correction(heatmap, suv, Correction(kind, np.array([[11, 11, 12]])), drawing(VARIANTS[variant]))
+    add_correction(heatmap, suv, Interaction(kind, np.array([[11, 11, 12]])), drawing(VARIANTS[variant]))
     assert not heatmap[:10].any()
     assert abs(heatmap[11, 11, 12]) == 1
 
@@ -76,9 +87,9 @@ def test_the_uptake_gate_is_that_of_the_point():
     suv = torch.full(SHAPE, 2.0)
     suv[14, 11, 12:] = 2.5
     heatmap = torch.zeros(SHAPE)
-    add_correction(heatmap, suv, Correction("tumor", np.array([[14, 11, 12]])), drawing(VARIANTS["paper"]))
+    add_correction(heatmap, suv, Interaction("tumor", np.array([[14, 11, 12]])), drawing(VARIANTS["paper"]))
     assert (heatmap > 0).sum() == (heatmap[14, 11, 12:] > 0).sum() == 9
     lower = torch.zeros(SHAPE)
     gated = drawing(replace(VARIANTS["paper"], suv_gate=2))
-    add_correction(lower, suv, Correction("tumor", np.array([[14, 11, 12]])), gated)
+    add_correction(lower, suv, Interaction("tumor", np.array([[14, 11, 12]])), gated)
     assert (lower > 0).sum() > 1000
