@@ -98,7 +98,8 @@ rule predict:
 rule report:
     """The report."""
     input:
-        ["results/report.html", "results/ro-crate-metadata.json"] if SCORED else [],
+        "results/report.html",
+        "results/ro-crate-metadata.json",
         expand("results/cases/{case}/mip.png", case=SCORED),
 
 
@@ -117,6 +118,7 @@ rule all:
             file=[
                 *["ct.nii.gz", "suv.nii.gz", "case.json", "clicks.json", "quality.json", "mip.npy", "tracer.json"],
                 *["lesions_raw.nii.gz", "prediction.json", "disagreement.npy", "lesions.nii.gz"],
+                *["mip_overlay.png", "mip_rotation.png"],
             ],
         ),
         expand(list(PREDICTION_MAPS.values()), case=CASES),
@@ -125,7 +127,7 @@ rule all:
             case=SCORED,
             file=[
                 *["truth.nii.gz", "truth.json", "lesion_intensities.npy", "score.json", "lesion_scores.csv"],
-                *["lesion_table.csv", "study.json", "mip_overlay.png"],
+                *["lesion_table.csv", "study.json"],
             ],
         ),
         expand("results/cases/{case}/patient.html", case=slugs("test")),
@@ -144,7 +146,8 @@ rule all:
         expand("results/models/{discriminator}/mips.npy", discriminator=DISCRIMINATOR),
         "results/lesion_counts.json" if TRAIN else [],
         rules.rank_worklist.output,
-        [*rules.draw_figures.output, "results/models/tracer/accuracy.json", "results/provenance.json"] if SCORED else [],
+        [*rules.draw_figures.output, "results/models/tracer/accuracy.json"] if SCORED else [],
+        "results/provenance.json",
         expand("results/models/{tracer}/fold_{fold}/training.json", tracer=TRAINED, fold=FOLDS),
         ["results/calibration.json", "results/calibration.tsv"] if config["predict"]["mirroring"] == "budget" else [],
         rules.interactive.input if INTERACTIVE else [],

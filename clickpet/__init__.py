@@ -25,6 +25,7 @@ _MODULES = {
     "Image": "clickpet.images",
     # clicks and heatmaps
     "Clicks": "clickpet.clicks.model",
+    "Interaction": "clickpet.clicks.model",
     "read_clicks": "clickpet.clicks.reading",
     "simulate_clicks": "clickpet.clicks.simulation",
     "write_clicks": "clickpet.clicks.writing",

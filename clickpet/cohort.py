@@ -16,6 +16,8 @@ from clickpet.fields import field_text, field_value
 from clickpet.slugs import CONTROL_CHARACTERS, make_slugs
 
 TRACERS = ("fdg", "psma")
+#: Name, in place of a tracer, of the lesion model of a run that trains one model for all of them.
+JOINT = "joint"
 SPLITS = ("train", "test", "predict")
 FILES = ("ct", "pet", "label", "clicks", "organs")
 REQUIRED = ("case", "patient", "split", "ct", "pet")

@@ -3,9 +3,10 @@ import os
 import sys
 from difflib import get_close_matches
 
-from clickpet.train.options import TrainingOptions
+from clickpet.postprocess.options import PostprocessOptions
+from clickpet.train.options import TrainingOptions, trained_by
 from clickpet.workflow.buckets import bucket_count, bucket_of
-from clickpet.cohort import FILES, TRACERS, read_cohort
+from clickpet.cohort import FILES, JOINT, TRACERS, read_cohort
 from clickpet.config import ConfigError, read_config, resolve
 from clickpet.errors import InputError
 from clickpet.files import content_hash
@@ -13,6 +14,7 @@ from clickpet.ingest.bids_files import metadata_files
 from clickpet.ingest.splits import given_splits, read_splits
 from clickpet.predict.inference import NOT_OF_INFERENCE
 from clickpet.models.settings import CHECKPOINTS, read_settings, trained_with
+from clickpet.slugs import SLUG_PATTERN
 from clickpet.workflow.code_key import code_key
 from clickpet.workflow.job_list import offer_job_list
 from clickpet.workflow.slurm_queue import refuse_orphans
@@ -100,10 +102,8 @@ def column(name):
 
 
 def slugs(*splits, tracer=None):
-    """Cases of these splits (and of this tracer), in the table's order."""
-    return [
-        study.slug for study in STUDIES.values() if study.split in splits and (tracer is None or study.tracer == tracer)
-    ]
+    """Cases of these splits (and of this tracer, or of those of the joint model), in the table's order."""
+    return [study.slug for study in STUDIES.values() if study.split in splits and tracer in (None, JOINT, study.tracer)]
 
 
 def train_cases(tracer=None):
@@ -113,9 +113,15 @@ def train_cases(tracer=None):
 
 def training_options(wildcards):
     """What decides how a lesion model is trained; keyword arguments of clickpet.train.options.TrainingOptions."""
-    options = {key: config["train"][key] for key in TRAINING_OPTIONS}
-    options["iterations_per_epoch"] = config["train"]["iterations_per_epoch"][wildcards.tracer]
+    options = dict(TRAINING_OPTIONS)
+    options["iterations_per_epoch"] = iterations_per_epoch(wildcards.tracer)
     return {**options, "seed": config["seed"]}
+
+
+def iterations_per_epoch(model):
+    """Iterations an epoch of a lesion model; of the joint one those of all tracers together, unless it has its own."""
+    iterations = config["train"]["iterations_per_epoch"]
+    return iterations.get(model) or sum(iterations[tracer] for tracer in KNOWN_TRACERS)
 
 
 def training_state_of(wildcards):
@@ -199,7 +205,8 @@ def files_of_model(models, model, folds):
 
 def lesion_models(wildcards):
     """Networks that may be needed for a case; its tracer is known only when the job runs."""
-    return [file for tracer in tracers_for(wildcards.case) for file in networks(wildcards.case, tracer)]
+    models = dict.fromkeys(lesion_model(wildcards.case, tracer) for tracer in tracers_for(wildcards.case))
+    return [file for model in models for file in networks(wildcards.case, model)]
 
 
 def tracer_models(wildcards):
@@ -211,18 +218,32 @@ def tracer_models(wildcards):
 
 def tracers_for(case):
     """Tracers that the models of a case know."""
-    return IMPORTED.tracers if is_imported(case) else TRAINED
+    return IMPORTED.tracers if is_imported(case) else KNOWN_TRACERS
+
+
+def lesion_model(case, tracer):
+    """The lesion model that segments a case if it is of `tracer`."""
+    if is_imported(case):
+        return IMPORTED.lesion_model(tracer)
+    return JOINT if TRAINED == [JOINT] else tracer
+
+
+def lesion_model_folders(wildcards):
+    """Folders of the lesion models that may segment a case, by the tracer that is found."""
+    case = wildcards.case
+    return {tracer: f"{models_of(wildcards)}/{lesion_model(case, tracer)}" for tracer in tracers_for(case)}
 
 
 def folds_for(case, model):
-    """Folds of a model (fdg, psma, tracer) that may see a case: never a train case one that was trained on all."""
+    """Folds of a model (fdg, psma, joint, tracer) that may see a case: never a train case one that was trained on all."""
     if is_imported(case):
         return IMPORTED.folds.get(model, [])
     return NUMBERED_FOLDS if STUDIES[case].split == "train" else FOLDS
 
 
 def lesion_folds_for(wildcards):
-    return {tracer: folds_for(wildcards.case, tracer) for tracer in tracers_for(wildcards.case)}
+    case = wildcards.case
+    return {tracer: folds_for(case, lesion_model(case, tracer)) for tracer in tracers_for(case)}
 
 
 def minutes_of_prediction(heatmaps):
@@ -304,19 +325,7 @@ ORGAN_SETTINGS = {"fast": config["organs"]["fast"], "code": method("clickpet.org
 FINDINGS = ["results/quality.tsv"]
 if config["organs"]["provider"] == "totalsegmentator" and TRAIN:
     FINDINGS.append("results/organ_quality.tsv")
-TRAINING_OPTIONS = (
-    "epochs",
-    "validation_iterations",
-    "learning_rate",
-    "momentum",
-    "weight_decay",
-    "oversample_foreground",
-    "training_clicks",
-    "organ_loss_weight",
-    "misalignment",
-    "pretrained_stem",
-    "pretrained_head",
-)
+TRAINING_OPTIONS = trained_by(config["train"])
 # all code that decides what a training learns; how it is kept alive and recorded is not part of it
 TRAINING_METHOD = method("clickpet.train.trainer.ClickPetTrainer", "clickpet.nnunet.network")
 INTERACTIVE = config["report"]["interactive"]
@@ -329,26 +338,40 @@ PREDICTION_MAPS = {
     for kind in ("disagreement", "probability")
     if config["predict"][f"save_{kind}"]
 }
+POSTPROCESS = PostprocessOptions.from_mapping(config["postprocess"])
+# what post-processing needs of a prediction, and what it records, where its options are not the paper's
+COMPONENT_PROBABILITY, STEP_PROBABILITIES, POSTPROCESS_RECORD, STEP_RECORDS = {}, {}, {}, {}
+STEP_FOLDER = "results/cases/{{case}}/interactive/clicks_{clicks}"
+if POSTPROCESS.needs_probability:
+    COMPONENT_PROBABILITY["component_probability"] = "results/cases/{case}/component_probability.npy"
+    STEP_PROBABILITIES["component_probabilities"] = expand(
+        STEP_FOLDER + "/component_probability.npy", clicks=CLICK_STEPS
+    )
+if POSTPROCESS.needs_clicks:
+    POSTPROCESS_RECORD["record"] = "results/cases/{case}/postprocess.json"
+    STEP_RECORDS["records"] = expand(STEP_FOLDER + "/postprocess.json", clicks=CLICK_STEPS)
+CLICKS_FOR_POSTPROCESS = {"clicks": "results/cases/{case}/clicks.json"} if POSTPROCESS.needs_clicks else {}
 BLOCKS = [".b2nd", "_seg.b2nd"]
 PREPROCESSED = [*BLOCKS, ".pkl"]
-TRAINED = [tracer for tracer in TRACERS if train_cases(tracer)]
+KNOWN_TRACERS = [tracer for tracer in TRACERS if train_cases(tracer)]
+TRAINED = [JOINT] if KNOWN_TRACERS and config["train"]["models"] == "joint" else KNOWN_TRACERS  # the lesion models
 IMPORTED = load_models(config, STUDIES)
 DRAWN_FOLDS = read_drawn_folds()
-DISCRIMINATOR = ["tracer"] if len(TRAINED) > 1 else []
+DISCRIMINATOR = ["tracer"] if len(KNOWN_TRACERS) > 1 else []
 DISCRIMINATOR_FOLDS = FOLDS if DISCRIMINATOR else []
 # short files about the networks that cases wait for: one a fold for train cases, one of all folds for others
 NETWORK_LISTS = {f"fold_{fold}": [fold] for fold in NUMBERED_FOLDS} if TRAIN else {}
 if TRAINED and any(STUDIES[case].split != "train" and not is_imported(case) for case in CASES):
     NETWORK_LISTS["ensemble"] = FOLDS
-# the models that new patients get, {tracer: folds}
-NEW_MODELS = {t: IMPORTED.folds[t] for t in IMPORTED.tracers} if IMPORTED else {t: FOLDS for t in TRAINED}
+# the models that new patients get, {lesion model: folds}
+NEW_MODELS = {m: IMPORTED.folds[m] for m in IMPORTED.lesion_models} if IMPORTED else {m: FOLDS for m in TRAINED}
 
 
 wildcard_constraints:
-    case="[A-Za-z0-9_.-]+",
-    tracer="fdg|psma",
+    case=SLUG_PATTERN,
+    tracer="fdg|psma|joint",
     fold="[0-9]+|all",
-    model="fdg|psma|tracer",
+    model="fdg|psma|joint|tracer",
     networks="fold_[0-9]+|ensemble",
     clicks="[0-9]+",
     bucket="[0-9]+",

@@ -14,6 +14,7 @@ rule predict_case:
         calibration=calibration_if_any,
     output:
         **PREDICTION_MAPS,
+        **COMPONENT_PROBABILITY,
         mask="results/cases/{case}/lesions_raw.nii.gz",
         prediction="results/cases/{case}/prediction.json",
         disagreement="results/cases/{case}/disagreement.npy",
@@ -31,7 +32,7 @@ rule predict_case:
         slug="{case}",
         split=column("split"),
         folds=lesion_folds_for,
-        models_folder=models_of,
+        models=lesion_model_folders,
         predict=PREDICT_OPTIONS,
         code=code("predict_case"),
     script:
@@ -49,6 +50,7 @@ rule predict_interactive:
         models=lesion_models,
         calibration=calibration_if_any,
     output:
+        **STEP_PROBABILITIES,
         masks=expand("results/cases/{{case}}/interactive/clicks_{clicks}/lesions_raw.nii.gz", clicks=CLICK_STEPS),
     log:
         "logs/predict_interactive/{case}.log",
@@ -64,7 +66,7 @@ rule predict_interactive:
         slug="{case}",
         split=column("split"),
         folds=lesion_folds_for,
-        models_folder=models_of,
+        models=lesion_model_folders,
         predict=PREDICT_OPTIONS,
         heatmap=config["heatmap"],
         steps=CLICK_STEPS,
@@ -76,10 +78,10 @@ rule predict_interactive:
 rule calibrate:
     """Time this machine's loading and forward passes, for predict.mirroring: budget."""
     input:
-        plans=[f"{config['predict']['models'] or 'results/models'}/{tracer}/plans.json" for tracer in NEW_MODELS],
+        plans=[f"{config['predict']['models'] or 'results/models'}/{model}/plans.json" for model in NEW_MODELS],
         models=[
-            f"{config['predict']['models'] or 'results/models'}/{tracer}/fold_{fold}/checkpoint_final.pth"
-            for tracer, folds in NEW_MODELS.items()
+            f"{config['predict']['models'] or 'results/models'}/{model}/fold_{fold}/checkpoint_final.pth"
+            for model, folds in NEW_MODELS.items()
             for fold in folds
         ],
     output:

@@ -1,4 +1,4 @@
-"""Time this machine: seconds per forward pass and per voxel, for each tracer's model."""
+"""Time this machine: seconds per forward pass and per voxel, for each lesion model."""
 
 from clickpet.workflow.job import logged
 

@@ -1,10 +1,12 @@
-"""Segment the lesions of one case with the models of its tracer."""
+"""Segment the lesions of one case with the lesion model of its tracer."""
 
 from clickpet.workflow.job import logged
 
 
 def main(job):
     with logged(job.log[0], job.threads, gpus=job.resources.get("gpu", 1)):
+        from pathlib import Path
+
         from clickpet.devices import choose_device
         from clickpet.files import read_json, write_json
         from clickpet.images import write_image
@@ -14,6 +16,7 @@ def main(job):
             predict_scan,
             read_heatmap,
             read_scan,
+            write_component_probabilities,
             write_disagreement,
             write_lesion_disagreement,
             write_probability,
@@ -22,6 +25,7 @@ def main(job):
         if job.input.get("findings"):
             require_sound_study(read_json(job.input.findings))
         tracer = read_json(job.input.tracer)["tracer"]
+        model = Path(job.params.models[tracer])
         case_folds = read_json(job.input.splits)["cases"] if job.input.splits else {}
         calibration = job.input.get("calibration")
 
@@ -32,13 +36,14 @@ def main(job):
         prediction = next(
             predict_scan(
                 read_inputs,
-                f"{job.params.models_folder}/{tracer}",
+                model,
                 member_folds(job.params.slug, job.params.split, job.params.folds[tracer], case_folds),
                 **job.params.predict,
                 device=choose_device(job.resources.get("gpu"), apple=True),
-                calibration=read_json(calibration)[tracer] if calibration else None,
+                calibration=read_json(calibration)[model.name] if calibration else None,
                 disagreement="everywhere" if job.output.get("disagreement_map") else "lesions",
                 save_probability=bool(job.output.get("probability_map")),
+                lesion_probability=bool(job.output.get("component_probability")),
             )
         )
         write_image(job.output.mask, prediction.mask, prediction.affine)
@@ -47,7 +52,10 @@ def main(job):
             write_disagreement(job.output.disagreement_map, prediction)
         if job.output.get("probability_map"):
             write_probability(job.output.probability_map, prediction)
-        write_json(job.output.prediction, {"case": job.params.slug, "tracer": tracer, **prediction.details})
+        if job.output.get("component_probability"):
+            write_component_probabilities(job.output.component_probability, prediction)
+        record = {"case": job.params.slug, "tracer": tracer, "model": model.name, **prediction.details}
+        write_json(job.output.prediction, record)
 
 
 if "snakemake" in globals():

@@ -5,6 +5,8 @@ from clickpet.workflow.job import logged
 
 def main(job):
     with logged(job.log[0], job.threads, gpus=job.resources.get("gpu", 1)):
+        from pathlib import Path
+
         from clickpet.clicks.heatmap import heatmap_steps
         from clickpet.clicks.heatmap_options import HeatmapOptions
         from clickpet.clicks.reading import read_clicks
@@ -13,6 +15,7 @@ def main(job):
         from clickpet.predict.inference import member_folds, predict_scan, read_scan, write_masks
 
         tracer = read_json(job.input.tracer)["tracer"]
+        model = Path(job.params.models[tracer])
         case_folds = read_json(job.input.splits)["cases"] if job.input.splits else {}
         calibration = job.input.get("calibration")
 
@@ -25,13 +28,14 @@ def main(job):
 
         predictions = predict_scan(
             read_inputs,
-            f"{job.params.models_folder}/{tracer}",
+            model,
             member_folds(job.params.slug, job.params.split, job.params.folds[tracer], case_folds),
             **job.params.predict,
             device=choose_device(job.resources.get("gpu"), apple=True),
-            calibration=read_json(calibration)[tracer] if calibration else None,
+            calibration=read_json(calibration)[model.name] if calibration else None,
+            lesion_probability=bool(job.output.get("component_probabilities")),
         )
-        write_masks(job.output.masks, predictions)
+        write_masks(job.output.masks, predictions, job.output.get("component_probabilities", ()))
 
 
 if "snakemake" in globals():

@@ -17,6 +17,7 @@ class Kind(StrEnum):
 
     fdg = "fdg"
     psma = "psma"
+    joint = "joint"
     tracer = "tracer"
     pretrained = "pretrained"
 
@@ -25,7 +26,8 @@ def import_model(
     kind: Annotated[
         Kind,
         typer.Argument(
-            help="fdg, psma: lesion models; tracer: the discriminator; pretrained: a model of CT and PET to start from."
+            help="fdg, psma, joint: lesion models; tracer: the discriminator; pretrained: a model of CT and PET to "
+            "start from."
         ),
     ],
     source: Annotated[

@@ -5,6 +5,7 @@ from clickpet.lazy_names import lazy_names
 #: Public names and the modules that define them.
 _MODULES = {
     "Clicks": "clickpet.clicks.model",
+    "Interaction": "clickpet.clicks.model",
     "read_clicks": "clickpet.clicks.reading",
     "write_clicks": "clickpet.clicks.writing",
     "write_markups": "clickpet.clicks.writing",

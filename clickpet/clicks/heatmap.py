@@ -6,12 +6,13 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from clickpet.clicks.distance import distance_steps
+from clickpet.clicks.gaussian import Brush, Gaussian
 from clickpet.clicks.heatmap_options import HeatmapOptions
 from clickpet.clicks.model import Clicks
 from clickpet.errors import InputError
+from clickpet.geometry import spacing_mm
 
-#: A window of the volume and the float64 values of a Gaussian in it.
-Gaussian = tuple[tuple[slice, slice, slice], np.ndarray]
 PAPER = HeatmapOptions()
 
 
@@ -32,17 +33,20 @@ def draw_heatmap(
       once), clipped to [0, 1]; then 0 where the tumour map is above 0, but not at the clicks themselves with
       `keep_clicked`.
     - Heatmap: tumour - background. No clicks: zeros.
+    - A scribble counts as one click whose Gaussian is the maximum of those of its points (each of its own gate and
+      peak): a tube. The same background scribble made twice counts once.
 
     compat="released" draws what the released weights were trained with (there `suv_gate` was 4): the
     background map is divided by its maximum (after it was set to 0 where tumour is) instead of each Gaussian
     by its own, clicked background voxels keep their value, and a study with background clicks only gets a
     positive map. Its 0/0 without clicks is zeros here.
 
+    encoding="distance" draws something else: how near the nearest click is, see `clickpet.clicks.distance`.
+
     Only the windows that the Gaussians reach are computed. Raises InputError for clicks outside the grid, and for
     options in millimetres without an affine.
     """
-    most = max(len(clicks.tumor), len(clicks.background))
-    (_, heatmap), *_ = heatmap_steps(suv, clicks, [most], options, affine=affine)
+    (_, heatmap), *_ = heatmap_steps(suv, clicks, [clicks.most], options, affine=affine)
     return heatmap
 
 
@@ -54,11 +58,14 @@ def heatmap_steps(
     *,
     affine: np.ndarray | None = None,
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Give (k, heatmap) for each k of `steps`: the heatmap of the first k tumour and first k background clicks.
+    """Give (k, heatmap) for each k of `steps`: the heatmap of `clicks.first(k)`.
 
     Other arguments are those of `draw_heatmap`. Each heatmap is a new array. Steps that grow (0..10) cost one
     Gaussian per new click; a step below the one before starts again.
     """
+    if options.encoding == "distance":
+        yield from _distances(suv, clicks, steps, options, affine)
+        return
     canvas = None
     for k in steps:
         if canvas is None or k < canvas.drawn:
@@ -67,45 +74,62 @@ def heatmap_steps(
         yield k, canvas.heatmap()
 
 
+def _distances(
+    suv: np.ndarray, clicks: Clicks, steps: Iterable[int], options: HeatmapOptions, affine: np.ndarray | None
+) -> Iterator[tuple[int, np.ndarray]]:
+    """`heatmap_steps` of the encoding "distance"."""
+    if affine is None:
+        raise InputError("distances to clicks need the size of a voxel", mend="give the affine of the PET")
+    yield from distance_steps(
+        suv.shape,
+        clicks,
+        steps,
+        spacing_mm=spacing_mm(affine),
+        distance_mm=options.distance_mm,
+        order="F" if suv.flags.f_contiguous else "C",
+    )
+
+
 class _Canvas:
     """The Gaussians of the clicks so far, and the heatmap that they make."""
 
     def __init__(self, suv: np.ndarray, options: HeatmapOptions, affine: np.ndarray | None):
         self.suv = suv
         self.suv_gate = float(options.suv_gate)
-        self.sigmas = {
-            "tumor": options.sigma_vox(options.sigma_tumor, affine),
-            "background": options.sigma_vox(options.sigma_background, affine),
-        }
         self.released = options.compat == "released"
-        self.truncate = float(options.truncate)
-        self.border = options.border or ("reflect" if self.released else "constant")
         self.unit_peak = options.peak == "unit"
+        border = options.border or ("reflect" if self.released else "constant")
+
+        def brush(sigma, unit_peak):
+            return Brush(suv.shape, options.sigma_vox(sigma, affine), float(options.truncate), border, unit_peak)
+
+        self.tumor_brush = brush(options.sigma_tumor, self.unit_peak)
+        self.background_brush = brush(options.sigma_background, self.unit_peak and not self.released)
         self.keep_clicked = options.keep_clicked or self.released
         self.tumor: list[Gaussian] = []
-        self.background: dict[tuple[int, int, int], Gaussian] = {}  # one per voxel, in the order of the clicks
+        self.background: dict[tuple, Gaussian] = {}  # one per set of voxels, in the order of the clicks
         self.drawn = 0
 
     def add(self, clicks: Clicks, k: int) -> None:
         """Add the Gaussians of the tumour and the background clicks number `drawn` .. k-1."""
-        for voxel in map(tuple, clicks.tumor[self.drawn : k].tolist()):
-            window, values = self._gaussian(voxel, "tumor")
-            values[self.suv[window] < min(float(self.suv[voxel]), self.suv_gate)] = 0
-            self.tumor.append((window, values / values.max() if self.unit_peak else values))
-        for voxel in map(tuple, clicks.background[self.drawn : k].tolist()):
-            if voxel not in self.background:
-                window, values = self._gaussian(voxel, "background")
-                to_unit = self.unit_peak and not self.released
-                self.background[voxel] = (window, values / values.max() if to_unit else values)
+        for points in clicks.of_kind("tumor")[self.drawn : k]:
+            self._check(points, "tumor")
+            self.tumor.append(self.tumor_brush.scribble(points, self.suv, self.suv_gate))
+        for points in clicks.of_kind("background")[self.drawn : k]:
+            self._check(points, "background")
+            voxels = tuple(sorted(set(map(tuple, points.tolist()))))
+            if voxels not in self.background:
+                self.background[voxels] = self.background_brush.scribble(points)
         self.drawn = k
 
-    def _gaussian(self, voxel: tuple[int, int, int], kind: str) -> Gaussian:
-        if not all(0 <= index < length for index, length in zip(voxel, self.suv.shape, strict=True)):
+    def _check(self, points: np.ndarray, kind: str) -> None:
+        outside = ~((points >= 0) & (points < self.suv.shape)).all(1)
+        if outside.any():
             size = "x".join(map(str, self.suv.shape))
             raise InputError(
-                f"the {kind} click {list(voxel)} is outside the grid {size}", mend="read clicks with their PET"
+                f"the {kind} click {points[outside][0].tolist()} is outside the grid {size}",
+                mend="read clicks with their PET",
             )
-        return _gaussian(voxel, self.suv.shape, self.sigmas[kind], self.truncate, self.border)
 
     def heatmap(self) -> np.ndarray:
         """Tumour minus background, float32 (x, y, z), as a new array in the memory layout of the SUV.
@@ -117,7 +141,8 @@ class _Canvas:
             heatmap[window] += values
         for window, _ in self.tumor:
             np.minimum(heatmap[window], 1, out=heatmap[window])
-        clicked = {voxel: self._background_at(voxel) for voxel in self.background if self.keep_clicked}
+        voxels = [voxel for scribble in self.background for voxel in scribble] if self.keep_clicked else []
+        clicked = {voxel: self._background_at(voxel) for voxel in voxels}
         self._subtract_background(heatmap, 1.0)
         divisor = 1.0
         if self.released and self.unit_peak:
@@ -148,27 +173,3 @@ class _Canvas:
             if all(0 <= index < length for index, length in zip(inside, values.shape, strict=True)):
                 total += float(values[inside])
         return min(total, 1.0)
-
-
-def _gaussian(
-    voxel: Iterable[int], shape: tuple[int, ...], sigma_vox: tuple[float, ...], truncate: float, border: str
-) -> Gaussian:
-    """`scipy.ndimage.gaussian_filter` of a volume with a single 1 at `voxel`: the window where it is not 0.
-
-    The filter is separable, so the values are the product of three filtered lines.
-    """
-    from scipy.ndimage import gaussian_filter1d
-
-    window, lines = [], []
-    for index, length, sigma in zip(voxel, shape, sigma_vox, strict=True):
-        line = np.zeros(length)
-        line[index] = 1
-        if sigma > 1e-15:  # scipy leaves an axis with sigma 0 as it is
-            line = gaussian_filter1d(line, sigma, mode=border, truncate=truncate)
-        hit = np.flatnonzero(line)
-        window.append(slice(int(hit[0]), int(hit[-1]) + 1))
-        lines.append(line[window[-1]])
-    x, y, z = lines
-    values = (z[:, None, None] * y[:, None] * x).T
-    # far tails must not vanish in float32: "above 0" is part of the definition
-    return tuple(window), np.maximum(values, np.finfo(np.float32).tiny)

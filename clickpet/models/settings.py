@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clickpet.clicks.heatmap_options import RELEASED_HEATMAP, HeatmapOptions
+from clickpet.cohort import JOINT, TRACERS
 from clickpet.errors import InputError
 from clickpet.files import read_json, write_json
 
 SETTINGS = "settings.json"
-LESION_MODELS = ("fdg", "psma")
+#: A lesion model a tracer, or one for all.
+LESION_MODELS = (*TRACERS, JOINT)
 DISCRIMINATOR = "tracer"
-CHECKPOINTS = {"fdg": "checkpoint_final.pth", "psma": "checkpoint_final.pth", "tracer": "checkpoint.pth"}
+CHECKPOINTS = {**dict.fromkeys(LESION_MODELS, "checkpoint_final.pth"), "tracer": "checkpoint.pth"}
 #: What the released weights were trained with (docs/deviations.md).
 RELEASED = {
     "heatmap": RELEASED_HEATMAP.as_config(),
@@ -27,7 +29,7 @@ RELEASED = {
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """A folder of models, `{folder}/{fdg,psma,tracer}/fold_{fold}/`.
+    """A folder of models, `{folder}/{fdg,psma,joint,tracer}/fold_{fold}/`.
 
     folds : of each model that is there, as text, {"fdg": ["0", "1"], "tracer": [...]};  heatmap : options of
     `HeatmapOptions`, checked;  mip : {"spacing_mm", "size", "compat"} of
@@ -41,8 +43,17 @@ class ModelSettings:
 
     @property
     def tracers(self) -> list[str]:
-        """Tracers that have a lesion model."""
-        return [tracer for tracer in LESION_MODELS if tracer in self.folds]
+        """Tracers that have a lesion model: of their own, or that of all tracers."""
+        return [tracer for tracer in TRACERS if self.lesion_model(tracer) in self.folds]
+
+    @property
+    def lesion_models(self) -> list[str]:
+        """Lesion models that are there: names of their folders."""
+        return [model for model in LESION_MODELS if model in self.folds]
+
+    def lesion_model(self, tracer: str) -> str:
+        """Which lesion model segments studies of `tracer`: the tracer's own where it is there, else that of all."""
+        return tracer if tracer in self.folds or JOINT not in self.folds else JOINT
 
     def check_study(self, tracer: str) -> None:
         """InputError if a study of `tracer` ("": to be found) cannot be segmented with these models."""
@@ -54,7 +65,7 @@ class ModelSettings:
             )
         if not tracer and len(self.tracers) > 1 and DISCRIMINATOR not in self.folds:
             raise InputError(
-                "holds lesion models of two tracers but no discriminator to find which to use",
+                "segments studies of two tracers but holds no discriminator to tell them apart",
                 where=self.folder,
                 mend="name the tracer, or import a discriminator with `clickpet import-model tracer`",
             )
@@ -69,7 +80,9 @@ def read_settings(folder: str | Path) -> ModelSettings:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise InputError("no such folder of models", where=folder, mend="give the folder that holds fdg/ or psma/")
+        raise InputError(
+            "no such folder of models", where=folder, mend="give the folder that holds fdg/, psma/ or joint/"
+        )
     record = read_record(folder)
     folds = record.get("folds") or folds_there(folder)
     for model, names in folds.items():
@@ -77,16 +90,16 @@ def read_settings(folder: str | Path) -> ModelSettings:
             file = folder / model / f"fold_{name}" / CHECKPOINTS[model]
             if not file.is_file():
                 raise InputError("no such checkpoint", where=file, mend=f"{SETTINGS} lists it: copy the models again")
-    if not any(folds.get(tracer) for tracer in LESION_MODELS):
+    if not any(folds.get(model) for model in LESION_MODELS):
         raise InputError(
             "holds no lesion model",
             where=folder,
-            mend="give the folder that holds fdg/ or psma/ with fold_0/checkpoint_final.pth, plans.json, dataset.json",
+            mend="give the folder that holds fdg/, psma/ or joint/ (fold_0/checkpoint_final.pth, plans, dataset)",
         )
-    for tracer in LESION_MODELS:
-        for name in ("plans.json", "dataset.json") if tracer in folds else ():
-            if not (folder / tracer / name).is_file():
-                raise InputError("no such file", where=folder / tracer / name, mend="copy or import the model again")
+    for model in LESION_MODELS:
+        for name in ("plans.json", "dataset.json") if model in folds else ():
+            if not (folder / model / name).is_file():
+                raise InputError("no such file", where=folder / model / name, mend="copy or import the model again")
     return ModelSettings(folder, folds, record.get("heatmap"), record.get("mip"))
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from clickpet.cohort import JOINT, TRACERS
 from clickpet.errors import InputError
 from clickpet.files import read_json, write_json
 from clickpet.geometry import Turn, spacing_mm
@@ -121,7 +122,7 @@ def resencl_plans(fingerprint: dict, dataset: dict, *, tracer: str, spacing: Seq
         def static_estimate_VRAM_usage(*args, **kwargs):  # noqa: N802 (nnU-Net's name)
             return 1
 
-    name = f"Dataset{500 + ('fdg', 'psma').index(tracer):03d}_{tracer}"
+    name = f"Dataset{500 + (*TRACERS, JOINT).index(tracer):03d}_{tracer}"
     with tempfile.TemporaryDirectory() as folder:
         raw, preprocessed = Path(folder, "raw", name), Path(folder, "preprocessed", name)
         write_json(raw / "dataset.json", {**dataset, "dataset": {"case": {"images": ["case.nii.gz"], "label": "-"}}})

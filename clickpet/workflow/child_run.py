@@ -60,8 +60,9 @@ def run_workflow(
 
     configs : YAML files, the later one wins;  targets : none for the workflow's default;  cores : None for those of
     the profile, or all;  profile : folder of a profile of Snakemake;  forced_rules : rules that run whether or not
-    their inputs look newer;  keep_logs : False if `folder` goes away: a log that the error points to is copied out of it then;  lock : file
-    descriptor of the folder's lock, which the run holds as well;  progress : told each step as it starts.
+    their inputs look newer;  keep_logs : False if `folder` goes away: a log that the error points to is copied out
+    of it then;  lock : file descriptor of the folder's lock, which the run holds as well;  progress : told each step
+    as it starts.
 
     All processes of the run are one process group, which ends with this process however that ends.
     Raises WorkflowFailedError, one line.

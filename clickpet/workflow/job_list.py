@@ -35,7 +35,7 @@ class PlannedJob:
 
 
 def offer_job_list(workflow) -> None:
-    """Write the list of a run's jobs when it ends, if ASK names a file for it.  workflow : the object in a Snakefile."""
+    """Write the list of a run's jobs when it ends, if ASK names a file.  workflow : the object in a Snakefile."""
     if file := os.environ.get(ASK):
         atexit.register(_write, workflow, file)
 

@@ -8,7 +8,7 @@ from scipy.ndimage import gaussian_filter
 
 from clickpet.clicks.heatmap import draw_heatmap, heatmap_steps
 from clickpet.clicks.heatmap_options import HeatmapOptions
-from clickpet.clicks.model import Clicks
+from clickpet.clicks.model import KINDS, Clicks, Interaction
 from clickpet.errors import InputError
 
 CLOSE = 1e-5
@@ -37,27 +37,32 @@ def drawn_slowly(
     def blurred(array, sigma):
         return gaussian_filter(array, np.array(sigma) / edges, mode=mode, truncate=truncate)
 
-    tumor = np.zeros(suv.shape)
-    for click in map(tuple, clicks.tumor.tolist()):
+    def one(click, sigma, peak):
         local = np.zeros(suv.shape)
         local[click] = 1
-        local = blurred(local, sigma_tumor)
-        local[suv < min(float(suv[click]), suv_gate)] = 0
-        tumor += local / local.max() if peak == "unit" else local
+        local = blurred(local, sigma)
+        if sigma is sigma_tumor:
+            local[suv < min(float(suv[click]), suv_gate)] = 0
+        return local / local.max() if peak == "unit" else local
+
+    tumor = np.zeros(suv.shape)
+    for scribble in clicks.of_kind("tumor"):
+        tumor += np.max([one(click, sigma_tumor, peak) for click in map(tuple, scribble.tolist())], axis=0)
     tumor = np.clip(tumor, 0, 1)
 
     points = np.zeros(suv.shape)
     for click in map(tuple, clicks.background.tolist()):
         points[click] = 1
     background = np.zeros(suv.shape)
-    if released or peak == "raw":
+    scribbles = {frozenset(map(tuple, scribble.tolist())) for scribble in clicks.of_kind("background")}
+    if all(len(scribble) == 1 for scribble in scribbles) and (released or peak == "raw"):
         background = blurred(points, sigma_background)
     else:
-        for click in np.argwhere(points):
-            local = np.zeros(suv.shape)
-            local[tuple(click)] = 1
-            local = blurred(local, sigma_background)
-            background += local / local.max()
+        background_sigma = np.array(sigma_background)  # another object than sigma_tumor: no gate
+        for scribble in scribbles:
+            background += np.max(
+                [one(click, background_sigma, "raw" if released else peak) for click in scribble], axis=0
+            )
     background = np.clip(background, 0, 1)
     erased = tumor > 0
     if keep_clicked or released:
@@ -76,8 +81,8 @@ def drawn(suv, clicks, *, spacing_mm=None, **options):
     return draw_heatmap(suv, clicks, HeatmapOptions(**options), affine=affine)
 
 
-def case(shape, tumor, background, seed, dtype="float32", layout="C"):
-    """SUV and clicks at random; some clicks at the border, some twice."""
+def case(shape, tumor, background, seed, dtype="float32", layout="C", scribbles=False):
+    """SUV and clicks at random; some clicks at the border, some twice; some of them together, as scribbles."""
     rng = np.random.default_rng(seed)
     suv = rng.gamma(2, 2, shape).astype(dtype)
     if layout == "strided":
@@ -92,7 +97,11 @@ def case(shape, tumor, background, seed, dtype="float32", layout="C"):
             voxels[2] = voxels[0]
         return voxels
 
-    return suv, Clicks(points(tumor), points(background))
+    if not scribbles:
+        return suv, Clicks(points(tumor), points(background))
+    counts = {"tumor": tumor, "background": background}
+    drawn = [Interaction(kind, points(rng.integers(1, 7))) for kind, count in counts.items() for _ in range(count)]
+    return suv, Clicks.from_interactions(drawn + [one for one in drawn[-1:] if one.kind == "background"])
 
 
 shapes = st.tuples(st.integers(1, 23), st.integers(1, 19), st.integers(1, 27))
@@ -122,12 +131,13 @@ class TestAgainstTheDefinition:
         seed=st.integers(0, 10**6),
         dtype=st.sampled_from(["float16", "float32", "float64", "uint8", "int16", "int32"]),
         layout=st.sampled_from(["C", "F", "strided"]),
+        scribbles=st.booleans(),
         options=options,
         grid=millimetres,
     )
     @settings(max_examples=250, deadline=None)
-    def test_any_options(self, shape, tumor, background, seed, dtype, layout, options, grid):
-        suv, clicks = case(shape, tumor, background, seed, dtype, layout)
+    def test_any_options(self, shape, tumor, background, seed, dtype, layout, scribbles, options, grid):
+        suv, clicks = case(shape, tumor, background, seed, dtype, layout, scribbles)
         heatmap = drawn(suv, clicks, **options, **grid)
         assert heatmap.dtype == np.float32
         assert heatmap.shape == shape
@@ -272,6 +282,54 @@ class TestMeaning:
                 drawn(self.SUV, clicks)
 
 
+class TestScribbles:
+    SUV = np.full((41, 31, 31), 5, np.float32)
+    LINE = np.array([[x, 15, 15] for x in range(10, 31)])
+
+    @pytest.mark.parametrize("kind", ["tumor", "background"])
+    @pytest.mark.parametrize("compat", ["paper", "released"])
+    def test_scribbles_of_one_point_are_clicks_bit_for_bit(self, kind, compat):
+        suv, clicks = case((25, 31, 22), 7, 8, seed=3)
+        alone = Clicks.from_interactions(clicks.interactions())
+        assert np.array_equal(drawn(suv, clicks, compat=compat), drawn(suv, alone, compat=compat))
+
+    def test_a_tube_is_no_sum(self):
+        tube = drawn(self.SUV, Clicks.from_interactions([Interaction("tumor", self.LINE)]))
+        assert (tube[10:31, 15, 15] == 1).all()
+        assert tube[20, 15, 18] == pytest.approx(np.exp(-0.5), abs=1e-6)
+        assert tube[20, 18, 18] == pytest.approx(np.exp(-1), abs=1e-6)
+        assert drawn(self.SUV, Clicks(self.LINE, []))[20, 15, 18] == 1  # the same points as clicks of their own
+
+    def test_two_scribbles_add_up(self):
+        far = self.LINE + np.array([0, 6, 0])
+        both = Clicks.from_interactions([Interaction("tumor", self.LINE), Interaction("tumor", far)])
+        assert drawn(self.SUV, both)[20, 18, 15] == 1  # 2 x 0.61, clipped
+        together = Clicks.from_interactions([Interaction("tumor", np.concatenate([self.LINE, far]))])
+        assert drawn(self.SUV, together)[20, 18, 15] == pytest.approx(np.exp(-0.5), abs=1e-6)
+
+    def test_the_gate_is_that_of_each_point(self):
+        suv = np.full((9, 9, 40), 2.0, np.float32)
+        suv[4, 4, 30] = 8  # this point hides its surroundings, the other does not
+        scribble = Clicks.from_interactions([Interaction("tumor", [(4, 4, 6), (4, 4, 30)])])
+        heatmap = drawn(suv, scribble)
+        assert heatmap[4, 4, 7] > 0.9
+        assert heatmap[4, 4, 31] == 0
+
+    def test_the_order_of_points_does_not_matter(self):
+        suv, clicks = case((25, 31, 22), 1, 1, seed=4, scribbles=True)
+        turned = Clicks.from_interactions([Interaction(one.kind, one.points[::-1]) for one in clicks.interactions()])
+        assert np.array_equal(drawn(suv, clicks), drawn(suv, turned))
+
+    def test_a_scribble_through_the_body(self):
+        rng = np.random.default_rng(0)
+        suv = rng.gamma(2, 2, (40, 30, 60)).astype(np.float32)
+        points = np.array([[10 + round(8 * np.sin(t / 9)), 12 + t // 9, t] for t in range(60)])
+        clicks = Clicks.from_interactions(
+            [Interaction(kind, points + np.array([i, 0, 0])) for i, kind in enumerate(KINDS)]
+        )
+        assert np.abs(drawn(suv, clicks) - drawn_slowly(suv, clicks)).max() <= CLOSE
+
+
 class TestSteps:
     @given(
         seed=st.integers(0, 999),
@@ -280,7 +338,7 @@ class TestSteps:
     )
     @settings(max_examples=40, deadline=None)
     def test_each_step_is_the_heatmap_of_its_clicks(self, seed, steps, compat):
-        suv, clicks = case((15, 12, 18), 5, 6, seed)
+        suv, clicks = case((15, 12, 18), 5, 6, seed, scribbles=seed % 2 == 1)
         kept = list(heatmap_steps(suv, clicks, steps, HeatmapOptions(sigma_tumor=1.5, compat=compat)))
         assert [k for k, _ in kept] == steps
         for k, heatmap in kept:
