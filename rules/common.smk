@@ -346,6 +346,11 @@ PROTOCOLS = config["evaluate"]["protocols"]
 INTERACTIVE = config["report"]["interactive"] or "clicks" in PROTOCOLS
 ROUND_PROTOCOLS = [protocol for protocol in ("rounds", "replay") if protocol in PROTOCOLS]
 ROUNDS = list(range(config["evaluate"]["rounds"]))
+ROUND_TABLES = [
+    f"results/{protocol}{table}.tsv"
+    for protocol in (ROUND_PROTOCOLS if SCORED else [])
+    for table in ("", "_summary", "_safety", "_sizes", "_lesion_free")
+]
 check_replay()
 CLICK_STEPS = config["evaluate"]["click_steps"]
 MIP_OPTIONS = trained_with(config)["mip"]
