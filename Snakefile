@@ -128,7 +128,7 @@ rule all:
                 *["mip_overlay.png", "mip_rotation.png"],
             ],
         ),
-        expand(list(PREDICTION_MAPS.values()), case=CASES),
+        expand(list({**PREDICTION_MAPS, **COMPONENT_PROBABILITY, **POSTPROCESS_RECORD}.values()), case=CASES),
         expand(
             "results/cases/{case}/{file}",
             case=SCORED,
@@ -178,3 +178,4 @@ rule all:
             clicks=CLICK_STEPS,
             file=["lesions_raw.nii.gz", "score.json"],
         ),
+        [expand(files, case=SCORED if INTERACTIVE else []) for files in {**STEP_PROBABILITIES, **STEP_RECORDS}.values()],
