@@ -73,6 +73,8 @@ rule evaluate:
     """Scores of every train case (out of fold) and test case (ensemble)."""
     input:
         ["results/scores.tsv", "results/summary.tsv", "results/summary.tex"] if SCORED else [],
+        expand("results/cases/{case}/{file}", case=SCORED, file=["lesion_table.csv", "study.json"]),
+        expand("results/cases/{case}/patient.html", case=slugs("test")),
 
 
 rule interactive:
@@ -88,7 +90,7 @@ rule predict:
         expand(
             "results/cases/{case}/{file}",
             case=slugs("predict"),
-            file=["lesions.nii.gz", "lesion_table.csv", "study.json", "prediction.json", "mip.png"],
+            file=["lesions.nii.gz", "lesion_table.csv", "study.json", "prediction.json", "mip.png", "patient.html"],
         ),
         expand(list(PREDICTION_MAPS.values()), case=slugs("predict")),
 
@@ -96,7 +98,8 @@ rule predict:
 rule report:
     """The report."""
     input:
-        ["results/report.html", "results/ro-crate-metadata.json"] if SCORED else [],
+        "results/report.html",
+        "results/ro-crate-metadata.json",
         expand("results/cases/{case}/mip.png", case=SCORED),
 
 
@@ -115,6 +118,7 @@ rule all:
             file=[
                 *["ct.nii.gz", "suv.nii.gz", "case.json", "clicks.json", "quality.json", "mip.npy", "tracer.json"],
                 *["lesions_raw.nii.gz", "prediction.json", "disagreement.npy", "lesions.nii.gz"],
+                *["mip_overlay.png", "mip_rotation.png"],
             ],
         ),
         expand(list(PREDICTION_MAPS.values()), case=CASES),
@@ -123,9 +127,10 @@ rule all:
             case=SCORED,
             file=[
                 *["truth.nii.gz", "truth.json", "lesion_intensities.npy", "score.json", "lesion_scores.csv"],
-                "mip_overlay.png",
+                *["lesion_table.csv", "study.json"],
             ],
         ),
+        expand("results/cases/{case}/patient.html", case=slugs("test")),
         expand("results/cases/{case}/organs.nii.gz", case=TRAIN if config["organs"]["provider"] != "none" else []),
         [
             expand("results/nnunet/{tracer}/{case}{part}", tracer=t, case=train_cases(t), part=PREPROCESSED)
@@ -141,7 +146,8 @@ rule all:
         expand("results/models/{discriminator}/mips.npy", discriminator=DISCRIMINATOR),
         "results/lesion_counts.json" if TRAIN else [],
         rules.rank_worklist.output,
-        [*rules.draw_figures.output, "results/models/tracer/accuracy.json", "results/provenance.json"] if SCORED else [],
+        [*rules.draw_figures.output, "results/models/tracer/accuracy.json"] if SCORED else [],
+        "results/provenance.json",
         expand("results/models/{tracer}/fold_{fold}/training.json", tracer=TRAINED, fold=FOLDS),
         ["results/calibration.json", "results/calibration.tsv"] if config["predict"]["mirroring"] == "budget" else [],
         rules.interactive.input if INTERACTIVE else [],

@@ -200,6 +200,13 @@ def _contradictions(config: dict) -> list[str]:
         value = (config[section] if section else config)[name]
         if value and set("{}") & set(value):
             lines.append(f"config: {key}: {value!r} holds braces, which Snakemake takes for wildcards; rename the path")
+    heatmap = config["heatmap"]
+    released = heatmap["encoding"] == "gaussian" and (heatmap["compat"] == "released" or heatmap["keep_clicked"])
+    if config["train"]["training_clicks"] == "errors" and released:
+        lines.append(
+            "config: train.training_clicks: errors adds clicks to a heatmap one by one, which heatmap.compat: released "
+            "and heatmap.keep_clicked: true do not allow; use compat: paper and keep_clicked: false, or random"
+        )
     limits = config["predict"]["voxel_limits"]
     if sorted(limits) != limits:
         lines.append(f"config: predict.voxel_limits: {limits} must rise")

@@ -60,9 +60,14 @@ def write_text(path: str | Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def json_text(value: object) -> str:
+    """A value as the JSON text that `write_json` writes."""
+    return json.dumps(_plain(value), indent=2, ensure_ascii=False) + "\n"
+
+
 def write_json(path: str | Path, value: object) -> None:
     """Write `value` as indented JSON; not-a-number becomes null, numpy scalars plain numbers."""
-    write_text(path, json.dumps(_plain(value), indent=2, ensure_ascii=False) + "\n")
+    write_text(path, json_text(value))
 
 
 def read_json(path: str | Path) -> object:

@@ -9,7 +9,7 @@ import unicodedata
 
 from clickpet.errors import InputError
 
-#: What every slug matches in full; the wildcard `case` may be constrained by it.
+#: What every slug matches in full: the constraint of the wildcard `case`.
 SLUG_PATTERN = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
 #: Longest slug: file systems take 255 bytes a name, and temporary names and suffixes need some of them.
 MAX_SLUG_LENGTH = 100
@@ -65,11 +65,6 @@ def _clash(other: str, name: str, slug: str) -> str:
     if other.lower() == name.lower():
         return f"cases {other!r} and {name!r} differ only in capitals, which not every file system tells apart"
     return f"cases {other!r} and {name!r} both get the slug {slug}"
-
-
-def names_of_slugs(names: list[str]) -> dict[str, str]:
-    """The way back from paths to what users know: {slug: case name} of a cohort's `names`."""
-    return dict(zip(make_slugs(names), names, strict=True))
 
 
 def output_name(case: str) -> str:

@@ -3,7 +3,8 @@ import os
 import sys
 from difflib import get_close_matches
 
-from clickpet.train.options import TrainingOptions
+from clickpet.postprocess.options import PostprocessOptions
+from clickpet.train.options import TrainingOptions, trained_by
 from clickpet.workflow.buckets import bucket_count, bucket_of
 from clickpet.cohort import FILES, JOINT, TRACERS, read_cohort
 from clickpet.config import ConfigError, read_config, resolve
@@ -12,6 +13,7 @@ from clickpet.files import content_hash
 from clickpet.ingest.splits import given_splits, read_splits
 from clickpet.predict.inference import NOT_OF_INFERENCE
 from clickpet.models.settings import CHECKPOINTS, read_settings, trained_with
+from clickpet.slugs import SLUG_PATTERN
 from clickpet.workflow.code_key import code_key
 from clickpet.workflow.job_list import offer_job_list
 from clickpet.workflow.slurm_queue import refuse_orphans
@@ -110,7 +112,7 @@ def train_cases(tracer=None):
 
 def training_options(wildcards):
     """What decides how a lesion model is trained; keyword arguments of clickpet.train.options.TrainingOptions."""
-    options = {key: config["train"][key] for key in TRAINING_OPTIONS}
+    options = dict(TRAINING_OPTIONS)
     options["iterations_per_epoch"] = iterations_per_epoch(wildcards.tracer)
     return {**options, "seed": config["seed"]}
 
@@ -297,6 +299,12 @@ def organs_if_any(wildcards):
     return f"results/cases/{wildcards.case}/organs.nii.gz" if config["organs"]["provider"] != "none" else []
 
 
+def organs_under_lesions_if_any(wildcards):
+    """The organs that lesions lie in; nothing where they were erased under lesions, or for cases that have no map."""
+    mapped = STUDIES[wildcards.case].split == "train" and not config["organs"]["erase_lesions"]
+    return organs_if_any(wildcards) if mapped else []
+
+
 def organ_bucket(wildcards):
     """Train cases whose organs are found by one job."""
     return [case for case, bucket in ORGAN_BUCKETS.items() if bucket == wildcards.bucket]
@@ -316,19 +324,7 @@ ORGAN_SETTINGS = {"fast": config["organs"]["fast"], "code": method("clickpet.org
 FINDINGS = ["results/quality.tsv"]
 if config["organs"]["provider"] == "totalsegmentator" and TRAIN:
     FINDINGS.append("results/organ_quality.tsv")
-TRAINING_OPTIONS = (
-    "epochs",
-    "validation_iterations",
-    "learning_rate",
-    "momentum",
-    "weight_decay",
-    "oversample_foreground",
-    "training_clicks",
-    "organ_loss_weight",
-    "misalignment",
-    "pretrained_stem",
-    "pretrained_head",
-)
+TRAINING_OPTIONS = trained_by(config["train"])
 # all code that decides what a training learns; how it is kept alive and recorded is not part of it
 TRAINING_METHOD = method("clickpet.train.trainer.ClickPetTrainer", "clickpet.nnunet.network")
 INTERACTIVE = config["report"]["interactive"]
@@ -341,6 +337,19 @@ PREDICTION_MAPS = {
     for kind in ("disagreement", "probability")
     if config["predict"][f"save_{kind}"]
 }
+POSTPROCESS = PostprocessOptions.from_mapping(config["postprocess"])
+# what post-processing needs of a prediction, and what it records, where its options are not the paper's
+COMPONENT_PROBABILITY, STEP_PROBABILITIES, POSTPROCESS_RECORD, STEP_RECORDS = {}, {}, {}, {}
+STEP_FOLDER = "results/cases/{{case}}/interactive/clicks_{clicks}"
+if POSTPROCESS.needs_probability:
+    COMPONENT_PROBABILITY["component_probability"] = "results/cases/{case}/component_probability.npy"
+    STEP_PROBABILITIES["component_probabilities"] = expand(
+        STEP_FOLDER + "/component_probability.npy", clicks=CLICK_STEPS
+    )
+if POSTPROCESS.needs_clicks:
+    POSTPROCESS_RECORD["record"] = "results/cases/{case}/postprocess.json"
+    STEP_RECORDS["records"] = expand(STEP_FOLDER + "/postprocess.json", clicks=CLICK_STEPS)
+CLICKS_FOR_POSTPROCESS = {"clicks": "results/cases/{case}/clicks.json"} if POSTPROCESS.needs_clicks else {}
 BLOCKS = [".b2nd", "_seg.b2nd"]
 PREPROCESSED = [*BLOCKS, ".pkl"]
 KNOWN_TRACERS = [tracer for tracer in TRACERS if train_cases(tracer)]
@@ -358,7 +367,7 @@ NEW_MODELS = {m: IMPORTED.folds[m] for m in IMPORTED.lesion_models} if IMPORTED 
 
 
 wildcard_constraints:
-    case="[A-Za-z0-9_.-]+",
+    case=SLUG_PATTERN,
     tracer="fdg|psma|joint",
     fold="[0-9]+|all",
     model="fdg|psma|joint|tracer",

@@ -36,6 +36,7 @@ rule measure_lesions:
         truth=truth_if_any,
         raw="results/cases/{case}/lesions_raw.nii.gz",
         disagreement="results/cases/{case}/disagreement.npy",
+        organs=organs_under_lesions_if_any,
     output:
         lesions="results/cases/{case}/lesion_table.csv",
         study="results/cases/{case}/study.json",
@@ -58,12 +59,15 @@ rule measure_lesions:
 rule score_interactive:
     """Post-process and score a case at every number of clicks."""
     input:
+        **CLICKS_FOR_POSTPROCESS,
+        **STEP_PROBABILITIES,
         masks=expand("results/cases/{{case}}/interactive/clicks_{clicks}/lesions_raw.nii.gz", clicks=CLICK_STEPS),
         truth="results/cases/{case}/truth.nii.gz",
         suv="results/cases/{case}/suv.nii.gz",
         tracer_json="results/cases/{case}/tracer.json",
         splits=splits_if_train,
     output:
+        **STEP_RECORDS,
         masks=expand("results/cases/{{case}}/interactive/clicks_{clicks}/lesions.nii.gz", clicks=CLICK_STEPS),
         scores=expand("results/cases/{{case}}/interactive/clicks_{clicks}/score.json", clicks=CLICK_STEPS),
     log:

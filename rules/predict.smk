@@ -14,6 +14,7 @@ rule predict_case:
         calibration=calibration_if_any,
     output:
         **PREDICTION_MAPS,
+        **COMPONENT_PROBABILITY,
         mask="results/cases/{case}/lesions_raw.nii.gz",
         prediction="results/cases/{case}/prediction.json",
         disagreement="results/cases/{case}/disagreement.npy",
@@ -49,6 +50,7 @@ rule predict_interactive:
         models=lesion_models,
         calibration=calibration_if_any,
     output:
+        **STEP_PROBABILITIES,
         masks=expand("results/cases/{{case}}/interactive/clicks_{clicks}/lesions_raw.nii.gz", clicks=CLICK_STEPS),
     log:
         "logs/predict_interactive/{case}.log",

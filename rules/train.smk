@@ -22,7 +22,7 @@ rule check_gpu:
         topology=config["train"]["topology"],
         spacing_mm=config["train"]["spacing_mm"],
         organs=config["organs"]["provider"] != "none",
-        options={key: config["train"][key] for key in TRAINING_OPTIONS},
+        options=TRAINING_OPTIONS,
         code=code("check_gpu"),
     script:
         "../scripts/check_gpu.py"
@@ -122,7 +122,7 @@ rule preprocess_case:
         runtime=60,
     params:
         heatmap=config["heatmap"],
-        training_clicks=config["train"]["training_clicks"],
+        with_heatmap=config["train"]["training_clicks"] == "all",
         code=code("preprocess_case"),
     script:
         "../scripts/preprocess_case.py"

@@ -20,6 +20,8 @@ from clickpet.cli import (
     import_model,
     predict,
     rank,
+    review,
+    score,
     simulate_budget,
     status,
 )
@@ -68,9 +70,9 @@ app = typer.Typer(
 app.add_typer(cohort.app, name="cohort")
 #: A command, its function and its module share their name.
 for module in (
-    *(predict, grand_challenge, status),
+    *(predict, review, grand_challenge, status),
     *(import_model, export_model, fetch_weights),
-    *(compare, ablate, rank, export, simulate_budget),
+    *(score, compare, ablate, rank, export, simulate_budget),
 ):
     name = module.__name__.rpartition(".")[2]
     app.command(name=name.replace("_", "-"))(getattr(module, name))

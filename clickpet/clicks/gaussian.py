@@ -110,7 +110,7 @@ class Brush:
         return _inside((part,), window[axis : axis + 1]), values / values.max() if self.unit_peak else values
 
     def _ungated(self, voxel: tuple[int, int, int]) -> Gaussian:
-        """The Gaussian of a click, neither gated nor divided; far from the edges of the grid clicks share its values."""
+        """The Gaussian of a click, neither gated nor divided; far from the grid's edges clicks share its values."""
         window, lines = zip(*(self._line(axis, index) for axis, index in enumerate(voxel)), strict=True)
         key = tuple(values.tobytes() for values in lines)
         if key not in self._products:

@@ -6,10 +6,12 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from clickpet.clicks.distance import distance_steps
 from clickpet.clicks.gaussian import Brush, Gaussian
 from clickpet.clicks.heatmap_options import HeatmapOptions
 from clickpet.clicks.model import Clicks
 from clickpet.errors import InputError
+from clickpet.geometry import spacing_mm
 
 PAPER = HeatmapOptions()
 
@@ -39,6 +41,8 @@ def draw_heatmap(
     by its own, clicked background voxels keep their value, and a study with background clicks only gets a
     positive map. Its 0/0 without clicks is zeros here.
 
+    encoding="distance" draws something else: how near the nearest click is, see `clickpet.clicks.distance`.
+
     Only the windows that the Gaussians reach are computed. Raises InputError for clicks outside the grid, and for
     options in millimetres without an affine.
     """
@@ -59,12 +63,31 @@ def heatmap_steps(
     Other arguments are those of `draw_heatmap`. Each heatmap is a new array. Steps that grow (0..10) cost one
     Gaussian per new click; a step below the one before starts again.
     """
+    if options.encoding == "distance":
+        yield from _distances(suv, clicks, steps, options, affine)
+        return
     canvas = None
     for k in steps:
         if canvas is None or k < canvas.drawn:
             canvas = _Canvas(suv, options, affine)
         canvas.add(clicks, k)
         yield k, canvas.heatmap()
+
+
+def _distances(
+    suv: np.ndarray, clicks: Clicks, steps: Iterable[int], options: HeatmapOptions, affine: np.ndarray | None
+) -> Iterator[tuple[int, np.ndarray]]:
+    """`heatmap_steps` of the encoding "distance"."""
+    if affine is None:
+        raise InputError("distances to clicks need the size of a voxel", mend="give the affine of the PET")
+    yield from distance_steps(
+        suv.shape,
+        clicks,
+        steps,
+        spacing_mm=spacing_mm(affine),
+        distance_mm=options.distance_mm,
+        order="F" if suv.flags.f_contiguous else "C",
+    )
 
 
 class _Canvas:

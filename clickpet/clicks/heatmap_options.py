@@ -19,6 +19,7 @@ _CHOICES = {
     "peak": ("unit", "raw"),
     "compat": ("paper", "released"),
     "border": (None, "constant", "reflect"),
+    "encoding": ("gaussian", "distance"),
 }
 #: Options that no config key sets.
 _FIXED = ("truncate", "border")
@@ -42,6 +43,8 @@ class HeatmapOptions:
     truncate : Gaussians end at this many sigmas.
     border : what a Gaussian meets at the edge of the grid, as scipy names it: "constant" (nothing: it is cut off) or
     "reflect" (it is thrown back). None: "constant" for the paper, "reflect" for released.
+    encoding : "gaussian" as above, or "distance": how near the nearest click is, as `clickpet.clicks.distance` defines
+    it, truncated at `distance_mm`; the other options then have no effect.
 
     Raises InputError for values that make no sense.
     """
@@ -55,6 +58,8 @@ class HeatmapOptions:
     keep_clicked: bool = False
     truncate: float = 4
     border: str | None = None
+    encoding: str = "gaussian"
+    distance_mm: float = 30
 
     def __post_init__(self):
         for name, allowed in _CHOICES.items():
@@ -75,6 +80,8 @@ class HeatmapOptions:
                 raise InputError(
                     f"heatmap.{name} is {getattr(self, name)!r}", mend="give a number that is not negative"
                 )
+        if not _is_not_negative(self.distance_mm) or self.distance_mm == 0:
+            raise InputError(f"heatmap.distance_mm is {self.distance_mm!r}", mend="give a number above 0")
 
     @classmethod
     def from_mapping(cls, given: Mapping, *, where: object = None) -> HeatmapOptions:
@@ -91,6 +98,11 @@ class HeatmapOptions:
         """The section `heatmap` of a config that has these options."""
         values = {name: value for name, value in asdict(self).items() if name not in _FIXED}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+    @property
+    def is_additive(self) -> bool:
+        """Whether an interaction can be added to a heatmap that is drawn already, without those that made it."""
+        return self.encoding == "distance" or not (self.compat == "released" or self.keep_clicked)
 
     def sigma_vox(self, sigma: Sigma, affine: np.ndarray | None) -> tuple[float, float, float]:
         """A sigma in voxels along the axes of the grid with `affine`; InputError if it is in mm and there is none.

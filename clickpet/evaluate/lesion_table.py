@@ -73,13 +73,8 @@ def measure_lesions(
                 f"mask {mask.shape} and {name} {array.shape} differ in shape", mend="bring both to one grid"
             )
     encoded = encode_mask(mask, memory_axes(suv))
-    component, count = label_components(encoded, LESION_CONNECTIVITY)
-    voxels = sum_by_component(encoded.length, component, count)
-    # Components come numbered by their first voxel, and a stable sort keeps that for equal volumes.
-    order = np.argsort(-voxels, kind="stable")
-    rank = np.empty(count, np.int64)
-    rank[order] = np.arange(count)
-    component, voxels = rank[component], voxels[order]
+    component, voxels = _ranked(encoded)
+    count = voxels.size
     voxel_ml = voxel_volume_ml(affine)
     centroid_vox = _centroids(encoded, component, count) / np.maximum(voxels, 1)[:, None]
     centroid_mm = centroid_vox @ affine[:3, :3].T + affine[:3, 3]
@@ -114,6 +109,33 @@ def measure_lesions(
     return pd.DataFrame(columns).astype(types)
 
 
+def number_lesions(mask: np.ndarray) -> np.ndarray:
+    """The number of its lesion in each voxel of `mask` (x, y, z), as `measure_lesions` numbers them; 0 elsewhere.
+
+    Returns uint16 in the memory order of `mask`. Raises InputError for more than 65,535 lesions.
+    """
+    encoded = encode_mask(mask)
+    component, voxels = _ranked(encoded)
+    if voxels.size > np.iinfo(np.uint16).max:
+        raise InputError(f"the mask has {voxels.size} lesions", mend="drop small components (postprocess.min_voxels)")
+    lines = np.zeros(encoded.line_shape(), np.uint16)
+    numbers = lines.transpose(np.argsort(encoded.axes))
+    for part, _, index in iterate_voxels(encoded):
+        numbers[index] = np.repeat(component[part] + 1, encoded.length[part])
+    return numbers
+
+
+def _ranked(encoded: RunLengthMask) -> tuple[np.ndarray, np.ndarray]:
+    """Lesion of each run, from 0 by falling volume, and the voxels of each lesion."""
+    component, count = label_components(encoded, LESION_CONNECTIVITY)
+    voxels = sum_by_component(encoded.length, component, count)
+    # Components come numbered by their first voxel, and a stable sort keeps that for equal volumes.
+    order = np.argsort(-voxels, kind="stable")
+    rank = np.empty(count, np.int64)
+    rank[order] = np.arange(count)
+    return rank[component], voxels[order]
+
+
 def over_mask(mask: np.ndarray, values: np.ndarray) -> np.ndarray:
     """`values` of the voxels of `mask`, put back in their places: float32 (x, y, z), 0 elsewhere.
 
@@ -135,8 +157,9 @@ def measure_study(table: pd.DataFrame) -> dict[str, float | int]:
     """Totals of a study from its lesion table.
 
     lesions (number), tmtv_ml (total volume), tlg (total lesion glycolysis, sum of SUVmean times ml),
-    suv_max, suv_peak (highest of any lesion), suv_mean (over all lesion voxels), largest_ml. No
-    lesions: 0 lesions, 0 ml, 0 TLG, the others NaN.
+    suv_max, suv_peak (highest of any lesion), suv_mean (over all lesion voxels), largest_ml, dmax_mm (spread of the
+    disease: largest distance between the centroids of two lesions, Cottereau et al. 2020). No lesions: 0 lesions, 0 ml,
+    0 TLG, the others NaN; so is dmax_mm of one lesion.
     """
     tmtv_ml, tlg = float(table["volume_ml"].sum()), float(table["tlg"].sum())
     return {
@@ -147,7 +170,15 @@ def measure_study(table: pd.DataFrame) -> dict[str, float | int]:
         "suv_peak": float(table["suv_peak"].max()),
         "suv_mean": tlg / tmtv_ml if tmtv_ml else float("nan"),
         "largest_ml": float(table["volume_ml"].max()),
+        "dmax_mm": largest_distance(table[["x_mm", "y_mm", "z_mm"]].to_numpy(float)),
     }
+
+
+def largest_distance(points: np.ndarray) -> float:
+    """Largest distance between two of some points (n, 3); NaN for fewer than two. Takes memory of order n."""
+    if len(points) < 2:
+        return float("nan")
+    return max(float(np.linalg.norm(points[place:] - point, axis=1).max()) for place, point in enumerate(points))
 
 
 def _centroids(encoded: RunLengthMask, component: np.ndarray, count: int) -> np.ndarray:

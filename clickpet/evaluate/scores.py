@@ -21,6 +21,7 @@ from clickpet.components import (
 )
 from clickpet.errors import InputError
 from clickpet.evaluate.lesion_table import measure_lesions, measure_study
+from clickpet.evaluate.matching import match_lesions
 from clickpet.images import Image, grid_text, same_grid, voxel_volume_ml
 
 if TYPE_CHECKING:
@@ -101,8 +102,9 @@ def score_case(
     predicted, truth : (x, y, z), non-zero is lesion;  suv : float (x, y, z), g/ml;  affine : (4, 4), voxel to RAS mm.
 
     Returns (score, lesions): `score_masks` and then truth_tlg, prediction_tlg (g), truth_suv_max,
-    prediction_suv_max (g/ml, NaN without lesions);  `measure_lesions` of the truth with the column
-    `found`. Raises InputError for shapes that differ.
+    prediction_suv_max (g/ml, NaN without lesions), and tp, fp, fn, f1_iou10 of
+    `clickpet.evaluate.matching.match_lesions`;  `measure_lesions` of the truth with the columns `found` and then
+    `matched_iou`. Raises InputError for shapes that differ.
     """
     score = score_masks(predicted, truth, affine)
     lesions = measure_lesions(truth, suv, affine, predicted=predicted)
@@ -111,7 +113,8 @@ def score_case(
     for name in ("tlg", "suv_max"):
         score[f"truth_{name}"] = true_study[name]
         score[f"prediction_{name}"] = predicted_study[name]
-    return score, lesions
+    matches = match_lesions(predicted, truth, affine)
+    return {**score, **matches.score()}, lesions.assign(matched_iou=matches.largest_first())
 
 
 def score_labels(row: dict, tracer: dict, case_folds: dict | None = None) -> dict:
@@ -134,8 +137,8 @@ def score_labels(row: dict, tracer: dict, case_folds: dict | None = None) -> dic
     }
 
 
-def check_one_grid(images: dict[str, Image]) -> None:
-    """Raise InputError unless all `images` ({name or path: Image}) lie on the grid of the first."""
+def check_one_grid(images: dict[str, Image], *, mend: str = "delete both files and run the workflow again") -> None:
+    """Raise InputError with `mend` unless all `images` ({name or path: Image}) lie on the grid of the first."""
     (first, base), *others = images.items()
     for name, image in others:
         if not same_grid(image.shape, image.affine, base.shape, base.affine):
@@ -143,5 +146,5 @@ def check_one_grid(images: dict[str, Image]) -> None:
                 f"its grid ({grid_text(image.shape, image.affine)}) is not that of {first} "
                 f"({grid_text(base.shape, base.affine)})",
                 where=name,
-                mend="delete both files and run the workflow again",
+                mend=mend,
             )

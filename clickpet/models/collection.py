@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from clickpet.clicks.heatmap_options import HeatmapOptions
 from clickpet.digests import IMPORT
 from clickpet.errors import InputError
 from clickpet.files import replacing_folder, write_json
@@ -147,9 +148,9 @@ def _settled(kind: str, recorded: Mapping, there: Mapping, shown: Mapping, model
     """Heatmap and MIP settings of the folder once `kind` is in it: one for all lesion models, one discriminator's."""
     part, partners = ("mip", ()) if kind == DISCRIMINATOR else ("heatmap", LESION_MODELS)
     others = [other for other in partners if other in there and other != kind]
-    if others and recorded[part] != shown[part]:
-        known = recorded[part] or {}
-        keys = sorted(key for key in {*known, *shown[part]} if known.get(key) != shown[part].get(key))
+    known, wanted = (_with_defaults(part, settings[part] or {}) for settings in (recorded, shown))
+    if others and known != wanted:
+        keys = sorted(key for key in {*known, *wanted} if known.get(key) != wanted.get(key))
         how = f"other heatmaps ({', '.join(keys)})" if known else f"heatmaps that no {SETTINGS} tells"
         raise InputError(
             f"its {others[0]} model was trained with {how}",
@@ -159,6 +160,12 @@ def _settled(kind: str, recorded: Mapping, there: Mapping, shown: Mapping, model
     bound = {"heatmap": LESION_MODELS, "mip": (DISCRIMINATOR,)}
     kept = {name for name in bound if name != part and any(model in there for model in bound[name])}
     return {name: recorded[name] if name in kept else dict(shown[name]) for name in bound}
+
+
+def _with_defaults(part: str, options: Mapping) -> dict:
+    """Options of the heatmap with those that an older version did not know; of MIPs as they are."""
+    filled = HeatmapOptions.from_mapping(options).as_config() if part == "heatmap" and options else {}
+    return filled | dict(options)
 
 
 def _bring_lesion_model(source: Path, target: Path, folds: Sequence[str] | None) -> dict:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import copy
 
 import numpy as np
 import torch
 from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform, ImageOnlyTransform, SegOnlyTransform
 from batchgeneratorsv2.transforms.spatial.spatial import SpatialTransform
+from batchgeneratorsv2.transforms.utils.random import RandomTransform
 
 
 class MisalignChannel(ImageOnlyTransform):
@@ -131,8 +133,51 @@ class KeepLesions(SegOnlyTransform):
         return segmentation[:1]
 
 
+class MarkOutside(BasicTransform):
+    """Set the last channel of the image (SUV) to -inf where the segmentation says that it is outside the scan."""
+
+    #: Label of what lies outside, as nnU-Net has it until its transform that removes it.
+    LABEL = -1
+
+    def __call__(self, **sample) -> dict:
+        outside = sample["segmentation"][0] == self.LABEL
+        sample["image"][-1].masked_fill_(outside, -torch.inf)
+        return sample
+
+
+class ScanOnly(BasicTransform):
+    """A transform of intensities applied to CT and PET, not to the channels after them (clicks, SUV)."""
+
+    #: CT and PET.
+    CHANNELS = 2
+
+    def __init__(self, transform: ImageOnlyTransform):
+        super().__init__()
+        self.transform = transform
+
+    def __call__(self, **sample) -> dict:
+        image = sample["image"]
+        scan = self.transform(image=image[: self.CHANNELS])["image"]
+        return {**sample, "image": torch.cat((scan, image[self.CHANNELS :]))}
+
+
 def all_transforms(transform: BasicTransform) -> list[BasicTransform]:
     """`transform` and all that it is composed of, depth first."""
     inner = list(getattr(transform, "transforms", []))
     inner += [transform.transform] if hasattr(transform, "transform") else []
     return [transform, *(leaf for part in inner for leaf in all_transforms(part))]
+
+
+def sparing_clicks(transforms: Sequence[BasicTransform]) -> list[BasicTransform]:
+    """Transforms that change the intensities of CT and PET alone: the channels after them, clicks and SUV, only move.
+
+    Corrections are drawn into the click channel after the augmentation, from the SUV, and must look as the clicks that
+    are there and as those of a prediction.
+    """
+    changing = [place for place, one in enumerate(transforms) if isinstance(one, RandomTransform)]
+    spared = [
+        RandomTransform(ScanOnly(one.transform), one.apply_probability) if place in changing else one
+        for place, one in enumerate(transforms)
+    ]
+    spared.insert(changing[0], MarkOutside())
+    return spared

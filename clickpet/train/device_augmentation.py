@@ -17,7 +17,7 @@ from batchgeneratorsv2.transforms.utils.deep_supervision_downsampling import Dow
 from batchgeneratorsv2.transforms.utils.random import RandomTransform
 from torch.nn.functional import grid_sample, pad
 
-from clickpet.train.augmentation import MisalignChannel, move_rigidly, sampling_grid
+from clickpet.train.augmentation import MisalignChannel, ScanOnly, move_rigidly, sampling_grid
 from clickpet.train.moves import Move
 
 #: Label of what lies outside the image, as nnU-Net has it until its transform that removes it.
@@ -165,6 +165,8 @@ def _on_device(transform: BasicTransform) -> BasicTransform:
         return BlurOnDevice(
             transform.blur_sigma, transform.synchronize_channels, transform.synchronize_axes, transform.p_per_channel
         )
+    if isinstance(transform, ScanOnly):
+        return ScanOnly(_on_device(transform.transform))
     if isinstance(transform, RandomTransform):
         return RandomTransform(_on_device(transform.transform), transform.apply_probability)
     return transform

@@ -13,12 +13,22 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from clickpet.clicks.heatmap_options import HeatmapOptions
+from clickpet.clicks.model import Clicks
 from clickpet.errors import InputError
 from clickpet.files import write_json
-from clickpet.nnunet.plans import CONFIGURATION, Topology, dataset_json, network_plans, nominal_plans
+from clickpet.nnunet.plans import (
+    CONFIGURATION,
+    NOMINAL_SPACING_MM,
+    Topology,
+    dataset_json,
+    network_plans,
+    nominal_plans,
+)
 from clickpet.train.lesion_fold import TrainingJob, make_trainer
 from clickpet.train.options import TrainingOptions
 from clickpet.train.preprocessing import save_preprocessed
+from clickpet.train.stored_clicks import RECORD, StoredClicks
 from clickpet.train.trainer import READ_AHEAD
 
 #: Timed steps: more than what was read ahead while the first step compiled, so that waiting for data shows.
@@ -73,8 +83,8 @@ def check_training(
     }
     try:
         with tempfile.TemporaryDirectory() as folder:
-            study = store_study(Path(folder, "preprocessed"), patch_size) if preprocessed is None else preprocessed
             options = options or TrainingOptions()
+            study = store_study(Path(folder, "preprocessed"), patch_size) if preprocessed is None else preprocessed
             job = _job(Path(folder), plans, options, study, device, workers, augment_on_device)
             record |= {"fits": True, **_measure(job, steps)}
     except RuntimeError as error:
@@ -144,7 +154,10 @@ def _job(
 
 
 def store_study(folder: Path, patch_size: Sequence[int]) -> Path:
-    """Store a preprocessed study of noise, with a lesion in the middle and three organs; returns `folder`."""
+    """Store a preprocessed study of noise, with a clicked lesion in the middle and three organs; returns `folder`.
+
+    Its third channel serves as heatmap and as SUV.
+    """
     shape = tuple(round(STUDY_PER_PATCH * length) for length in patch_size)
     rng = np.random.default_rng(0)
     data = rng.standard_normal((3, *shape), np.float32)
@@ -154,10 +167,12 @@ def store_study(folder: Path, patch_size: Sequence[int]) -> Path:
     labels[0][middle], data[2][middle] = 1, 1
     places = np.argwhere(labels[0])
     locations = {1: np.concatenate((np.zeros((len(places), 1), int), places), 1)}
+    clicks = Clicks(places[len(places) // 2], np.array(shape) // 4)
+    record = StoredClicks(clicks, HeatmapOptions(), NOMINAL_SPACING_MM, shape).as_record()
     files = {"data": "study.b2nd", "segmentation": "study_seg.b2nd", "properties": "study.pkl"}
     save_preprocessed(
-        {name: folder / file for name, file in files.items()}, data, labels, {"class_locations": locations},
-        patch_size=patch_size,
+        {name: folder / file for name, file in files.items()}, data, labels,
+        {"class_locations": locations, RECORD: record}, patch_size=patch_size,
     )  # fmt: skip
     return folder
 

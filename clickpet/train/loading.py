@@ -19,9 +19,14 @@ from clickpet.train.device_augmentation import OUTSIDE
 from clickpet.train.moves import draw_move
 
 
+def seed_of(*what: object) -> int:
+    """A seed, below 2 ** 56, from all of `what` (numbers and strings)."""
+    return int.from_bytes(hashlib.sha256(repr(list(what)).encode()).digest()[:7], "little")
+
+
 def seed_generators(*what: object) -> None:
     """Seed Python, NumPy and torch from all of `what` (numbers and strings)."""
-    seed = int.from_bytes(hashlib.sha256(repr(list(what)).encode()).digest()[:7], "little")
+    seed = seed_of(*what)
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)

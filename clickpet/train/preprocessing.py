@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from clickpet.clicks.heatmap_options import HeatmapOptions
+from clickpet.clicks.model import Clicks
 from clickpet.geometry import Turn, spacing_mm
 from clickpet.nnunet.plans import CONFIGURATION
 from clickpet.nnunet.resampling import resize_image, resize_labels
 from clickpet.nnunet.stored_case import write_properties
+from clickpet.train.stored_clicks import RECORD, store_clicks
 
 #: nnU-Net's resampling of images and of segmentations that `clickpet.nnunet.resampling` does, too.
 _KNOWN = {
@@ -23,7 +27,7 @@ _KNOWN = {
 def preprocess_case(
     ct: np.ndarray,
     suv: np.ndarray,
-    heatmaps: Sequence[np.ndarray],
+    shown: np.ndarray,
     truth: np.ndarray,
     organs: np.ndarray | None,
     affine: np.ndarray,
@@ -33,21 +37,21 @@ def preprocess_case(
 ) -> tuple[np.ndarray, np.ndarray, dict]:
     """nnU-Net's preprocessing of one case, resampled by `clickpet.nnunet.resampling`.
 
-    ct (HU), suv (g/ml), heatmaps, truth (0, 1), organs (0, 2, 3, ...; None for a model without organ head) :
-    (x, y, z) on one grid. Several heatmaps are stored as further channels (training with random clicks). The network
-    is shown all studies with the same axes, CANONICAL, whatever the order in which they are stored.
+    ct (HU), suv (g/ml), shown (the heatmap, or what takes its place; not normalised), truth (0, 1), organs (0, 2, 3,
+    ...; None for a model without organ head) : (x, y, z) on one grid. The network is shown all studies with the same
+    axes, CANONICAL, whatever the order in which they are stored.
 
-    Returns data float32 (2 + heatmaps, z, y, x), segmentation int16 (1 or 2, z, y, x): channel 0 lesion, channel 1
+    Returns data float32 (3, z, y, x), segmentation int16 (1 or 2, z, y, x): channel 0 lesion, channel 1
     organs, -1 outside, and nnU-Net's properties with the lesion locations and "digest", a hash of both arrays.
     """
     from nnunetv2.preprocessing.preprocessors.default_preprocessor import DefaultPreprocessor
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-    manager = PlansManager(_with_channels(plans, len(heatmaps)))
+    manager = PlansManager(plans)
     turn = Turn.between(affine)
     labels = [truth] if organs is None else [truth, organs]
     segmentation = np.stack([turn.array(label).T for label in labels]).astype(np.int16, copy=False)
-    images = np.stack([turn.array(image).T for image in (ct, suv, *heatmaps)], dtype=np.float32)
+    images = np.stack([turn.array(image).T for image in (ct, suv, shown)], dtype=np.float32)
     data, segmentation, properties = DefaultPreprocessor(verbose=False).run_case_npy(
         images,
         segmentation,
@@ -62,6 +66,37 @@ def preprocess_case(
     digest.update(segmentation)
     properties["digest"] = digest.hexdigest()
     return data, segmentation, properties
+
+
+def preprocess_with_clicks(
+    ct: np.ndarray,
+    suv: np.ndarray,
+    clicks: Clicks,
+    options: HeatmapOptions,
+    truth: np.ndarray,
+    organs: np.ndarray | None,
+    affine: np.ndarray,
+    *,
+    plans: dict,
+    dataset: dict,
+) -> tuple[np.ndarray, np.ndarray, dict]:
+    """A case for trainings that draw its clicks themselves: SUV in place of the heatmap, the clicks beside the data.
+
+    Arguments and result are those of `preprocess_case`; the properties also hold the clicks on the network's grid
+    (`clickpet.train.stored_clicks`), which count in the digest.
+    """
+    data, segmentation, properties = preprocess_case(ct, suv, suv, truth, organs, affine, plans=plans, dataset=dataset)
+    record = store_clicks(
+        clicks,
+        options,
+        shape=suv.shape,
+        affine=affine,
+        new_shape=data.shape[1:],
+        properties=properties,
+        transpose=plans["transpose_forward"],
+    ).as_record()
+    digest = hashlib.sha256((properties["digest"] + json.dumps(record)).encode())
+    return data, segmentation, {**properties, RECORD: record, "digest": digest.hexdigest()}
 
 
 def _with_own_resampling(configuration):
@@ -98,23 +133,6 @@ def _resampled_by(resize: Callable, stock: Callable) -> Callable:
         return resampled
 
     return resample
-
-
-def _with_channels(plans: dict, n_heatmaps: int) -> dict:
-    """The plans with the click channel's normalisation repeated for every heatmap."""
-    if n_heatmaps == 1:
-        return plans
-    configuration = dict(plans["configurations"][CONFIGURATION])
-    for key in ("normalization_schemes", "use_mask_for_norm"):
-        configuration[key] = [*configuration[key][:2], *configuration[key][2:] * n_heatmaps]
-    intensities = dict(plans["foreground_intensity_properties_per_channel"])
-    for index in range(n_heatmaps):
-        intensities[str(2 + index)] = intensities["2"]
-    return {
-        **plans,
-        "configurations": {CONFIGURATION: configuration},
-        "foreground_intensity_properties_per_channel": intensities,
-    }
 
 
 def save_preprocessed(

@@ -16,12 +16,19 @@ from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from torch import nn
 
-from clickpet.train.augmentation import KeepLesions, MisalignChannel, OrganAwareSpatialTransform, all_transforms
+from clickpet.train.augmentation import (
+    KeepLesions,
+    MisalignChannel,
+    OrganAwareSpatialTransform,
+    all_transforms,
+    sparing_clicks,
+)
 from clickpet.train.compilation import compile_obstacle
 from clickpet.train.device_augmentation import DeviceAugmentation
-from clickpet.train.loading import CroppingLoader, SeededLoader, seed_generators
+from clickpet.train.error_clicks import ErrorClicks
+from clickpet.train.loading import CroppingLoader, SeededLoader, seed_generators, seed_of
 from clickpet.train.loss import LesionAndOrganLoss
-from clickpet.train.options import TrainingOptions
+from clickpet.train.options import CorrectionOptions, TrainingOptions
 from clickpet.train.pretrained import start_from
 from clickpet.train.random_clicks import RandomClicksDataset
 
@@ -62,6 +69,7 @@ class ClickPetTrainer(nnUNetTrainer):
         self.workers = 0
         self.augment_on_device = self.device.type != "cpu"
         self.augmentation: DeviceAugmentation | None = None
+        self.error_clicks: ErrorClicks | None = None
         self._compiles: bool | None = None
 
     def initialize(self):
@@ -69,7 +77,7 @@ class ClickPetTrainer(nnUNetTrainer):
         if self.device.type == "cuda":  # nnU-Net's command line does; the fastest convolutions for this patch
             torch.backends.cudnn.benchmark = True
         super().initialize()
-        if self.options.training_clicks == "random":
+        if self.options.training_clicks != "all":
             self.dataset_class = RandomClicksDataset
         if self.pretrained_checkpoint:
             log = start_from(
@@ -105,6 +113,7 @@ class ClickPetTrainer(nnUNetTrainer):
             batch_dice=self.configuration_manager.batch_dice,
             ddp=self.is_ddp,
             organ_weight=self.options.organ_loss_weight,
+            lesion_free_weight=self.options.lesion_free_loss_weight,
             compiled=self._do_i_compile(),
         )
         weights = np.array([1 / 2**level for level in range(len(self._get_deep_supervision_scales()))])
@@ -121,6 +130,8 @@ class ClickPetTrainer(nnUNetTrainer):
         ]
         if self.options.misalignment is not None:
             transforms.insert(0, MisalignChannel(**self.options.misalignment))
+        if self.options.training_clicks == "errors":
+            transforms = sparing_clicks(transforms)
         composed = ComposeTransforms(transforms)
         for part in all_transforms(composed):
             if isinstance(part, GaussianBlurTransform) and self.device.type == "cpu":
@@ -136,6 +147,15 @@ class ClickPetTrainer(nnUNetTrainer):
             return super().do_split()
         training, validation = self.case_split
         return list(training), list(validation)
+
+    def get_tr_and_val_datasets(self):
+        training, validation = super().get_tr_and_val_datasets()
+        if self.options.training_clicks == "errors":
+            corrections = CorrectionOptions(**self.options.corrections or {})
+            training.with_suv, training.without_clicks = True, corrections.without_clicks
+            axial = list(self.plans_manager.transpose_forward).index(0)
+            self.error_clicks = ErrorClicks(corrections, training.clicks_of, slice_axis=axial)
+        return training, validation
 
     def get_dataloaders(self):
         """nnU-Net's loaders; with workers each batch has its own seed, and with a device only its box is read."""
@@ -192,8 +212,27 @@ class ClickPetTrainer(nnUNetTrainer):
         """Seeds of the batches that workers read from now on: none comes twice, even if the training is resumed."""
         return partial(seed_generators, *self._seed_key("reading", purpose, self.current_epoch))
 
+    def on_train_epoch_start(self):
+        super().on_train_epoch_start()
+        self._steps = 0
+
     def train_step(self, batch: dict) -> dict:
-        return super().train_step(batch if self.augmentation is None else self.augmentation(batch))
+        if self.augmentation is not None:
+            batch = self.augmentation(batch)
+        if self.error_clicks is not None:
+            batch = self.error_clicks(self._on_device(batch), self.plain_network, self._rng_of_step())
+        return super().train_step(batch)
+
+    def _on_device(self, batch: dict) -> dict:
+        several = isinstance(batch["target"], list)
+        target = [one.to(self.device, non_blocking=True) for one in (batch["target"] if several else [batch["target"]])]
+        data = batch["data"].to(self.device, non_blocking=True)
+        return {**batch, "data": data, "target": target if several else target[0]}
+
+    def _rng_of_step(self) -> np.random.Generator:
+        """Random numbers of the corrections of one step: no other's, and the same after a resumption."""
+        self._steps += 1
+        return np.random.default_rng(seed_of(*self._seed_key("corrections", self.current_epoch, self._steps)))
 
     def on_epoch_start(self):
         self._seed("epoch", self.current_epoch)

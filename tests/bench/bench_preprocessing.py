@@ -46,7 +46,7 @@ def rows():
         )
 
     def ours(organ_map):
-        given = (ct, suv, [heatmap], truth, organ_map, affine)
+        given = (ct, suv, heatmap, truth, organ_map, affine)
         kept["ours"] = preprocess_case(*given, plans=the_plans, dataset=the_dataset)
 
     for name, labels, organ_map in (("lesions", [truth], None), ("lesions and organs", [truth, organs], organs)):

@@ -56,7 +56,7 @@ def test_the_tumour_sigma_re_runs_heatmaps_and_what_depends_on_them(workflow):
 
 def test_a_post_processing_threshold_re_runs_no_training_and_no_inference(workflow):
     jobs = workflow.would_run(CONFIG + "postprocess: {min_voxels: 5}\n")
-    assert {"drop_faint_specks", "score_interactive"} <= rules(jobs)
+    assert {"post_process_case", "score_interactive"} <= rules(jobs)
     assert rules(jobs) >= {"score_case", "summarise_scores", "write_report"}
     assert not rules(jobs) & (TRAINING | INFERENCE | OWN | {"preprocess_case"})
 
@@ -106,6 +106,33 @@ def test_a_joint_model_is_trained_instead_of_one_a_tracer(workflow):
     assert not rules(jobs) & (OWN | {"split_patients", "train_tracer_fold", "find_tracer"})
 
 
+#: What a training does not depend on, or comes before it.
+BEFORE_TRAINING = {"fingerprint_cohort", "plan_cohort", "plan_training", "train_tracer_fold", "find_tracer"}
+
+
+def test_training_on_errors_re_runs_preprocessing_trainings_and_what_follows(workflow):
+    jobs = workflow.would_run(CONFIG + "train: {training_clicks: errors}\n")
+    assert rules(jobs) >= {"preprocess_case", "train_lesion_fold", "predict_case", "predict_interactive"}
+    assert not rules(jobs) & (OWN | BEFORE_TRAINING)
+
+
+def test_the_loss_of_patches_without_lesion_re_runs_trainings_and_what_follows(workflow):
+    jobs = workflow.would_run(CONFIG + "train: {lesion_free_loss_weight: 1}\n")
+    assert rules(jobs) >= {"train_lesion_fold", "predict_case", "predict_interactive"}
+    assert not rules(jobs) & (OWN | BEFORE_TRAINING | {"preprocess_case"})
+
+
+def test_corrections_that_no_training_makes_train_nothing(workflow):
+    jobs = workflow.would_run(CONFIG + "train: {corrections: {share: 0.1}}\n")
+    assert not rules(jobs) & (OWN | BEFORE_TRAINING | TRAINING | INFERENCE | {"preprocess_case"})
+
+
+def test_another_encoding_of_clicks_re_runs_heatmaps_and_what_depends_on_them(workflow):
+    jobs = workflow.would_run(CONFIG + "heatmap: {encoding: distance}\n")
+    assert rules(jobs) >= {"draw_heatmap", "preprocess_case", "train_lesion_fold", "record_settings", "predict_case"}
+    assert not rules(jobs) & (BEFORE_TRAINING | {"import_case", "place_clicks"})
+
+
 def test_the_discriminators_epochs_train_no_lesion_model(workflow):
     jobs = workflow.would_run(CONFIG + "tracer: {epochs: 3}\n")
     assert {"train_tracer_fold", "find_tracer"} <= rules(jobs)
@@ -121,7 +148,7 @@ def test_the_patch_re_plans_but_does_not_preprocess(workflow):
 def test_the_bootstrap_re_runs_tables_and_report_only(workflow):
     jobs = workflow.would_run(CONFIG.replace("click_steps: [0, 1]", "click_steps: [0, 1], bootstrap_repeats: 10"))
     assert {"summarise_scores", "summarise_interactive", "write_report"} <= rules(jobs)
-    assert not rules(jobs) & (TRAINING | INFERENCE | OWN | {"score_case", "score_interactive", "drop_faint_specks"})
+    assert not rules(jobs) & (TRAINING | INFERENCE | OWN | {"score_case", "score_interactive", "post_process_case"})
 
 
 @pytest.mark.parametrize("split", ["train", "predict"])
@@ -149,7 +176,7 @@ def without(path: Path, workflow: Workflow):
 
 def test_a_deleted_output_is_made_again_with_what_depends_on_it(workflow):
     jobs = without(workflow.folder / "results" / "cases" / "fdg_b" / "lesions.nii.gz", workflow)
-    for rule in ("drop_faint_specks", "score_case", "draw_case_figure"):
+    for rule in ("post_process_case", "score_case", "draw_case_figure"):
         assert {wildcards.get("case") for name, wildcards in jobs if name == rule} == {"fdg_b"}
     assert "write_report" in rules(jobs)
     assert not rules(jobs) & (TRAINING | INFERENCE | OWN)

@@ -20,7 +20,17 @@ def test_the_papers_values():
     assert config["train"]["epochs"] == 1500
     assert config["train"]["iterations_per_epoch"] == {"fdg": 350, "psma": 250}
     assert config["train"]["patch_size"] == [192, 192, 192]
-    assert config["postprocess"] == {"min_voxels": 10, "min_suv_max": 4, "min_volume_mm3": None}
+    assert config["postprocess"] == {
+        "min_voxels": 10,
+        "min_suv_max": 4,
+        "min_volume_mm3": None,
+        "min_component_suv_max": 0,
+        "min_component_probability": 0,
+        "min_unclicked_ml": 0,
+        "honour_clicks": False,
+        "grow_share": 0.4,
+        "grow_ml": 10,
+    }
     assert config["predict"]["voxel_limits"] == [18e6, 39e6, 90e6]
     assert config["heatmap"]["suv_gate"] == 3
 
@@ -85,6 +95,14 @@ def test_a_mistake_is_one_clear_line(given, line):
         ({"x" * 100_000: 1}, "config: xxx"),
         ({"heatmap": {"unit": "\x1b[31m\nred"}}, "is not one of ['voxel', 'mm']"),
         ({"cohort": "a/{b}/cases.tsv"}, "config: cohort: 'a/{b}/cases.tsv' holds braces"),
+        (
+            {"train": {"training_clicks": "errors"}, "heatmap": {"compat": "released"}},
+            "config: train.training_clicks: errors adds clicks to a heatmap one by one, which heatmap.compat: released",
+        ),
+        (
+            {"train": {"training_clicks": "errors"}, "heatmap": {"keep_clicked": True}},
+            "use compat: paper and keep_clicked: false, or random",
+        ),
         ({"predict": {"models": "{x}"}}, "config: predict.models: '{x}' holds braces"),
         ({"organs": {"scheme": {str(n): "x" for n in range(20_000)}}}, "config: holds more than 10000 values"),
     ],

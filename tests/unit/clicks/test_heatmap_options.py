@@ -26,7 +26,7 @@ def test_options_survive_config_and_json():
 def test_what_the_released_weights_know():
     assert RELEASED_HEATMAP.as_config() == {
         "sigma_tumor": 3, "sigma_background": 6, "unit": "voxel", "suv_gate": 4, "peak": "unit", "compat": "released",
-        "keep_clicked": True,
+        "keep_clicked": True, "encoding": "gaussian", "distance_mm": 30,
     }  # fmt: skip
 
 

@@ -63,7 +63,9 @@ def test_round_trip_and_segments(tmp_path, study):
     assert segmentation.NumberOfFrames == 4
     write_seg(tmp_path / "one.dcm", mask > 0, pet.affine, folder / "pt003.dcm", case=CASE, semiautomatic=False)
     one = highdicom.seg.segread(tmp_path / "one.dcm")
-    assert [(item.SegmentLabel, item.SegmentAlgorithmType) for item in one.SegmentSequence] == [("Lesion", "AUTOMATIC")]
+    assert [(item.SegmentLabel, item.SegmentAlgorithmType) for item in one.SegmentSequence] == [
+        ("Lesion 1", "AUTOMATIC")
+    ]
 
 
 def test_lesion_numbers_with_gaps_become_segments_without(tmp_path, study):
@@ -238,7 +240,7 @@ def test_spacing_of_uneven_slices_is_their_mean(tmp_path):
 @pytest.mark.parametrize("keyword", ["SOPInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID"])
 @pytest.mark.parametrize("text", [None, ""])
 def test_a_missing_uid_is_one_line(tmp_path, keyword, text):
-    with pytest.raises(InputError, match=f"{keyword} is missing; a SEG needs it"):
+    with pytest.raises(InputError, match=f"{keyword} is missing; SEG, RTSTRUCT and SR need it"):
         exported(tmp_path, "case", set_raw(keyword, text))
 
 

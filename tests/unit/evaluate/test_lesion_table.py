@@ -16,8 +16,10 @@ from clickpet.errors import InputError
 from clickpet.evaluate.lesion_table import (
     COLUMNS,
     PEAK_RADIUS_MM,
+    largest_distance,
     measure_lesions,
     measure_study,
+    number_lesions,
     over_mask,
     sphere_offsets,
 )
@@ -251,3 +253,42 @@ def test_the_script_writes_table_and_totals(tmp_path):
     np.save(tmp_path / "disagreement.npy", np.empty(0, np.float32))  # one model predicted
     run_script("measure_lesions", input=files, output=output, **options)
     assert read_table(output["lesions"])["disagreement"].isna().tolist() == [True]
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_lesions_are_numbered_as_in_the_table(order):
+    rng = np.random.default_rng(3)
+    mask = ndimage.gaussian_filter(rng.normal(size=(20, 17, 23)), 1.2) > 0.25
+    numbers = number_lesions(np.asarray(mask, order=order))
+    assert numbers.dtype == np.uint16
+    np.testing.assert_array_equal(numbers > 0, mask)
+    suv = np.asarray(rng.random(mask.shape), np.float32, order="F")
+    table = measure_lesions(mask, suv, np.diag([2.0, 2, 3, 1]))
+    assert len(table) == numbers.max() > 5
+    for row in table.to_dict("records"):
+        own = numbers == row["lesion"]
+        assert own.sum() == row["voxels"]
+        assert suv[own].max() == pytest.approx(row["suv_max"])
+        np.testing.assert_allclose(np.argwhere(own).mean(axis=0), [row["x_vox"], row["y_vox"], row["z_vox"]])
+    assert number_lesions(np.zeros((3, 4, 5), bool)).max() == 0
+
+
+def test_more_lesions_than_numbers_are_refused():
+    mask = np.zeros((90, 90, 90), bool)
+    mask[::2, ::2, ::2] = True
+    with pytest.raises(InputError, match="91125 lesions"):
+        number_lesions(mask)
+
+
+def test_the_spread_of_the_disease_is_the_largest_distance_between_centroids():
+    mask = np.zeros((40, 30, 20), bool)
+    affine = np.array([[-4.0, 0, 0, 10], [0, 4, 0, -7], [0, 0, 5, 3], [0, 0, 0, 1]])
+    suv = np.ones(mask.shape, np.float32)
+    assert np.isnan(measure_study(measure_lesions(mask, suv, affine))["dmax_mm"])
+    mask[1:4, 1:4, 1:4] = True
+    assert np.isnan(measure_study(measure_lesions(mask, suv, affine))["dmax_mm"])
+    mask[32, 2, 2] = mask[2, 22, 2] = mask[20, 2, 12] = True
+    expected = np.linalg.norm(np.array([30 * 4, 20 * 4, 0]))
+    assert measure_study(measure_lesions(mask, suv, affine))["dmax_mm"] == pytest.approx(expected)
+    points = np.random.default_rng(0).normal(size=(50, 3))
+    assert largest_distance(points) == pytest.approx(max(np.linalg.norm(a - b) for a in points for b in points))

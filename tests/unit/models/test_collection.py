@@ -12,6 +12,7 @@ from tiny_models import write_model
 from typer.testing import CliRunner
 
 from clickpet.cli.app import app
+from clickpet.clicks.heatmap_options import HeatmapOptions
 from clickpet.clicks.model import Clicks
 from clickpet.config import resolve
 from clickpet.errors import InputError
@@ -85,6 +86,19 @@ def test_two_lesion_models_of_one_folder_must_know_the_same_heatmaps(trained, re
     settings = read_settings(models)
     assert settings.heatmap == OURS["heatmap"]
     assert settings.mip == RELEASED["mip"]
+
+
+def test_a_record_of_an_older_version_lacks_what_has_its_default(trained, released, tmp_path):
+    models = tmp_path / "models"
+    add_model("psma", trained, models)
+    record = json.loads((models / "settings.json").read_text())
+    older = {name: value for name, value in record["heatmap"].items() if name not in ("encoding", "distance_mm")}
+    (models / "settings.json").write_text(json.dumps({**record, "heatmap": older}))
+    distances = {**OURS, "heatmap": {**OURS["heatmap"], "encoding": "distance"}}
+    with pytest.raises(InputError, match=r"psma model was trained with other heatmaps \(encoding\)"):
+        add_model("fdg", released / "trainer__plans__3d_fullres", models, shown=distances)
+    whole = HeatmapOptions.from_mapping(OURS["heatmap"]).as_config()
+    add_model("fdg", released / "trainer__plans__3d_fullres", models, shown={**OURS, "heatmap": whole})
 
 
 def test_a_model_without_a_record_is_told_from_one_with(trained, released, tmp_path):
@@ -286,9 +300,9 @@ def test_an_imported_model_predicts_as_its_source(tmp_path):
     settings = read_settings(tmp_path / "models")
     settings.check_study("")
     rng = np.random.default_rng(1)
-    case = [rng.normal(size=(18, 17, 16)).astype(np.float32) * 100 for _ in range(3)]
+    case = {name: rng.normal(size=(18, 17, 16)).astype(np.float32) * 100 for name in ("ct", "suv", "heatmap")}
     masks = [
-        LesionEnsemble.load(folder, folds).predict(*case, np.diag([2.0, 2, 3, 1])).mask
+        LesionEnsemble.load(folder, folds).predict(**case, affine=np.diag([2.0, 2, 3, 1])).mask
         for folder, folds in ((source, (0, 1)), (tmp_path / "models" / "fdg", settings.folds["fdg"]))
     ]
     assert 0.01 < masks[0].mean() < 0.99

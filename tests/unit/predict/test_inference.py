@@ -68,7 +68,9 @@ def inputs(files):
 def test_predict_scan_is_the_ensembles_prediction(folder, files):
     first, second = predict_scan(inputs(files), folder, [0, 1], voxel_limits=(10, 1e6, 1e7), device="cpu")
     arrays = [read_image(files[name]).array for name in ("ct", "suv", "heatmap")]
-    alone = LesionEnsemble.load(folder, [0, 1]).predict(*arrays, AFFINE, mirror_axes=(1, 2))
+    alone = LesionEnsemble.load(folder, [0, 1]).predict(
+        **dict(zip(("ct", "suv", "heatmap"), arrays, strict=True)), affine=AFFINE, mirror_axes=(1, 2)
+    )
     np.testing.assert_array_equal(first.mask, alone.mask)
     np.testing.assert_array_equal(first.affine, AFFINE)
     details = first.details

@@ -1,10 +1,18 @@
 import numpy as np
 import pytest
 import torch
+from batchgeneratorsv2.transforms.base.basic_transform import ImageOnlyTransform
 from batchgeneratorsv2.transforms.spatial.spatial import SpatialTransform
 from scipy import ndimage
 
-from clickpet.train.augmentation import KeepLesions, MisalignChannel, OrganAwareSpatialTransform, move_rigidly
+from clickpet.train.augmentation import (
+    KeepLesions,
+    MarkOutside,
+    MisalignChannel,
+    OrganAwareSpatialTransform,
+    ScanOnly,
+    move_rigidly,
+)
 
 
 @pytest.fixture
@@ -69,3 +77,27 @@ def test_validation_keeps_lesions_only():
     segmentation = torch.arange(2 * 8).reshape(2, 2, 2, 2)
     kept = KeepLesions()(image=torch.zeros(1, 2, 2, 2), segmentation=segmentation)["segmentation"]
     assert torch.equal(kept, segmentation[:1])
+
+
+def test_the_last_channel_knows_what_is_outside():
+    image = torch.rand(4, 3, 4, 5)
+    labels = torch.zeros(2, 3, 4, 5, dtype=torch.int16)
+    labels[0, 0] = -1
+    labels[1, 1] = -1  # organs do not say
+    marked = MarkOutside()(image=image.clone(), segmentation=labels.clone())
+    assert torch.isneginf(marked["image"][3, 0]).all()
+    assert torch.equal(marked["image"][3, 1:], image[3, 1:])
+    assert torch.equal(marked["image"][:3], image[:3])
+    assert torch.equal(marked["segmentation"], labels)
+
+
+def test_intensities_of_clicks_and_suv_stay():
+    class Double(ImageOnlyTransform):
+        def _apply_to_image(self, img, **params):
+            return 2 * img
+
+    image, labels = torch.rand(4, 3, 4, 5), torch.ones(1, 3, 4, 5)
+    sample = ScanOnly(Double())(image=image, segmentation=labels)
+    assert torch.equal(sample["image"][:2], 2 * image[:2])
+    assert torch.equal(sample["image"][2:], image[2:])
+    assert sample["segmentation"] is labels

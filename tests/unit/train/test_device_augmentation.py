@@ -1,5 +1,7 @@
 """Augmentation on the device: given the same drawn parameters, the same patches as nnU-Net's within rounding."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from scipy import ndimage
 from spatial_transforms import INITIAL, PATCH, spatial
 
-from clickpet.train.augmentation import MisalignChannel, OrganAwareSpatialTransform, move_rigidly
+from clickpet.train.augmentation import MisalignChannel, OrganAwareSpatialTransform, move_rigidly, sparing_clicks
 from clickpet.train.device_augmentation import BlurOnDevice, DeviceAugmentation, apply_move, shift_by_copying
 from clickpet.train.moves import draw_move
 
@@ -110,3 +112,31 @@ def test_a_batch_holds_patches_of_different_boxes(patch):
     augmented = DeviceAugmentation(stock.transforms, "cpu")(batch)
     assert augmented["data"].shape == (8, 3, *PATCH)
     assert [tuple(level.shape) for level in augmented["target"]] == [(8, 2, *PATCH), (8, 2, 12, 10, 14)]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_clicks_and_suv_move_with_the_scan_and_keep_their_values(patch, seed):
+    """For corrections: the same patches on the CPU and on the device, and clicks and SUV only moved and mirrored."""
+    image = torch.cat((patch[0], 5 + patch[0][1:2]))
+    stock = stock_transforms()
+    spared = ComposeTransforms(sparing_clicks(stock.transforms))
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+    expected = spared(image=image.clone(), segmentation=patch[1].clone())
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+    move = draw_move(stock.transforms[1], stock.transforms[0], initial=INITIAL, patch=PATCH)
+    box, labels = cut((image, patch[1]), move)
+    batch = {"data": [box.clone()], "target": [labels.clone()], "moves": [move], "keys": ["case"]}
+    augmented = DeviceAugmentation(spared.transforms, "cpu")(batch)["data"][0]
+    torch.testing.assert_close(augmented[:3], expected["image"][:3], atol=2e-4, rtol=1e-4)
+    inside = ~torch.isneginf(augmented[3])
+    assert (torch.isneginf(expected["image"][3]) == ~inside).float().mean() > 0.999
+    both = inside & ~torch.isneginf(expected["image"][3])
+    torch.testing.assert_close(augmented[3][both], expected["image"][3][both], atol=2e-4, rtol=1e-4)
+    moved, moved_labels = apply_move(box.clone(), labels.clone(), move)
+    moved[3][moved_labels[0] == -1] = -torch.inf
+    flips = [axes for n in range(4) for axes in itertools.combinations((1, 2, 3), n)]
+    assert any(torch.equal(torch.flip(moved[2:], axes), augmented[2:]) for axes in flips)
+    assert not torch.isneginf(augmented[3]).all()
+    assert torch.isneginf(augmented[3]).any() == (moved_labels[0] == -1).any()

@@ -7,6 +7,8 @@ import pytest
 import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
+from clickpet.clicks.heatmap_options import HeatmapOptions
+from clickpet.clicks.model import Clicks
 from clickpet.errors import InputError
 from clickpet.files import read_json
 from clickpet.nnunet.model_folder import load_checkpoint
@@ -20,12 +22,12 @@ from clickpet.nnunet.plans import (
 )
 from clickpet.train.key import fold_cases
 from clickpet.train.lesion_fold import publish, train_lesion_fold
-from clickpet.train.loss import LesionAndOrganLoss
+from clickpet.train.loss import LesionAndOrganLoss, lesion_free_loss
 from clickpet.train.options import TrainingOptions
-from clickpet.train.preprocessing import preprocess_case, save_preprocessed
-from clickpet.train.random_clicks import RandomClicksDataset
+from clickpet.train.preprocessing import preprocess_case, preprocess_with_clicks, save_preprocessed
 from clickpet.train.resumable import ResumableTrainer, TimeBudgetReachedError
 
+HEATMAP = HeatmapOptions(sigma_tumor=1.5, sigma_background=2)
 CASES = ["a", "b", "c", "d"]
 OPTIONS = TrainingOptions(
     epochs=2, iterations_per_epoch=2, validation_iterations=1, learning_rate=0.01, save_every=1, misalignment={}
@@ -34,7 +36,7 @@ OPTIONS = TrainingOptions(
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
-    """Plans and four preprocessed cases with three heatmaps each."""
+    """Plans and four preprocessed cases, with a heatmap ("all") and with three clicks each ("clicks")."""
     folder = tmp_path_factory.mktemp("study")
     rng = np.random.default_rng(0)
     affine = np.diag([3.0, 3.0, 3.0, 1.0])
@@ -46,16 +48,20 @@ def study(tmp_path_factory):
         truth[8:12, 9:13, 10:14] = 1
         suv += 5 * truth
         organs = np.where(ct > 100, 3, np.where(ct < -200, 15, 0)).astype(np.uint8)
-        heatmaps = [truth * np.float32(k / 3) for k in (1, 2, 3)]
-        volumes[name] = (ct, suv, heatmaps, truth, organs)
+        clicks = Clicks([[9, 10, 11], [11, 12, 13], [8, 9, 10]], [[3, 4, 5]])
+        volumes[name] = (ct, suv, clicks, truth, organs)
     prints = [fingerprint_case(ct, suv, truth, affine) for ct, suv, _, truth, _ in volumes.values()]
     fingerprint = fingerprint_cohort([case for case, _ in prints], [values for _, values in prints])
     dataset = dataset_json(4)
     stock = resencl_plans(fingerprint, dataset, tracer="fdg")
     (folder / "dataset_fingerprint.json").write_text("{}")
-    for name, (ct, suv, heatmaps, truth, organs) in volumes.items():
-        for where, shown in (("all", heatmaps[-1:]), ("random", heatmaps)):
-            case = preprocess_case(ct, suv, shown, truth, organs, affine, plans=stock, dataset=dataset)
+    given = {"plans": stock, "dataset": dataset}
+    for name, (ct, suv, clicks, truth, organs) in volumes.items():
+        heatmap = truth.astype(np.float32)
+        for where, case in (
+            ("all", preprocess_case(ct, suv, heatmap, truth, organs, affine, **given)),
+            ("clicks", preprocess_with_clicks(ct, suv, clicks, HEATMAP, truth, organs, affine, **given)),
+        ):
             stem = folder / where / name
             files = {"data": f"{stem}.b2nd", "segmentation": f"{stem}_seg.b2nd", "properties": f"{stem}.pkl"}
             save_preprocessed(files, *case, patch_size=[16, 16, 16])
@@ -144,23 +150,37 @@ def test_how_often_a_checkpoint_is_saved_is_no_other_training(study, undisturbed
     assert record["weights"] == undisturbed[1]["weights"]
 
 
-def test_random_clicks_show_every_number_of_clicks(study):
-    folder, *_ = study
-    dataset = RandomClicksDataset(str(folder / "random"), list(CASES))
-    np.random.seed(0)
-    peaks = set()
-    for _ in range(40):
-        data, *_ = dataset.load_case("a")
-        assert data.shape[0] == 3
-        patch = data[:, 2:18, 2:18, 2:18]
-        assert patch.shape == (3, 16, 16, 16)
-        peaks.add(round(float(patch[2].max()) * 3))
-    assert peaks == {0, 1, 2, 3}
-
-
 def test_training_with_random_clicks_runs(study, tmp_path):
-    weights, _ = train(study, tmp_path, options=replace(OPTIONS, training_clicks="random", epochs=1), where="random")
+    weights, _ = train(study, tmp_path, options=replace(OPTIONS, training_clicks="random", epochs=1), where="clicks")
     assert weights["encoder.stem.convs.0.conv.weight"].shape[1] == 3
+
+
+ERRORS = replace(OPTIONS, training_clicks="errors", corrections={"share": 1.0, "rounds": 2})
+
+
+def test_a_training_on_errors_goes_on_to_the_same_bits(study, tmp_path):
+    weights, record = train(study, tmp_path / "whole", options=ERRORS, where="clicks")
+    with pytest.raises(TimeBudgetReachedError):
+        train(study, tmp_path / "stopped", options=ERRORS, where="clicks", budget_s=0)
+    resumed, again = train(study, tmp_path / "stopped", options=ERRORS, where="clicks")
+    assert same(weights, resumed)
+    assert without_timings(record) == without_timings(again)
+    other, changed = train(
+        study, tmp_path / "other", options=replace(ERRORS, corrections={"share": 0.0}), where="clicks"
+    )
+    assert changed["key"] != record["key"]
+    assert not same(weights, other)
+
+
+def test_a_training_on_errors_augmented_on_the_device(study, tmp_path):
+    records = [
+        train(study, tmp_path / name, options=ERRORS, where="clicks", augment_on_device=True)[1] for name in ("a", "b")
+    ]
+    assert without_timings(records[0]) == without_timings(records[1])
+    assert np.isfinite(records[0]["train_loss"]).all()
+    with_workers = {"options": replace(ERRORS, iterations_per_epoch=8), "workers": 2, "augment_on_device": True}
+    _, record = train(study, tmp_path / "workers", where="clicks", **with_workers)
+    assert np.isfinite(record["train_loss"]).all()
 
 
 def test_what_is_published_predicts_without_the_optimiser(study, undisturbed, tmp_path):
@@ -214,6 +234,32 @@ def test_the_loss_is_lesions_plus_organs():
     torch.testing.assert_close(loss(logits, target.float()), expected, atol=1e-5, rtol=1e-5)
     alone = loss(logits[:, :2], target[:, :1].float())
     torch.testing.assert_close(alone, one_hot_loss(logits[:, :2], lesions), atol=1e-5, rtol=1e-5)
+
+
+def test_the_loss_of_patches_without_lesion():
+    """A batch without lesion has no gradient of the Dice, but one of this term; patches with lesion do not count."""
+    torch.manual_seed(0)
+    logits = torch.randn(3, 2, 4, 5, 6, requires_grad=True)
+    truth = torch.zeros(3, 1, 4, 5, 6)
+    truth[1, 0, 1, 1, 1] = 1
+    seen = logits.detach().softmax(1)[:, 1].sum((1, 2, 3))
+    expected = (seen[0] / (seen[0] + 1) + seen[2] / (seen[2] + 1)) / 3
+    term = lesion_free_loss(logits, truth[:, 0])
+    torch.testing.assert_close(term, expected)
+    term.backward()
+    assert not logits.grad[1].any()
+    assert (logits.grad[[0, 2], 1] > 0).all()
+    plain = LesionAndOrganLoss(batch_dice=True, ddp=False, organ_weight=1)
+    with_term = LesionAndOrganLoss(batch_dice=True, ddp=False, organ_weight=1, lesion_free_weight=0.5)
+    both = logits.detach()
+    torch.testing.assert_close(with_term(both, truth), plain(both, truth) + 0.5 * expected)
+    full = torch.ones_like(truth)
+    torch.testing.assert_close(with_term(both, full), plain(both, full))
+    large = torch.zeros(1, 2, 128, 128, 128)  # half of a large patch's loss is at a hundred thousandth of its voxels
+    large[:, 1] = -100
+    large[0, 1].view(-1)[:21] = 100
+    term = lesion_free_loss(large, torch.zeros(1, 128, 128, 128))
+    assert float(term) == pytest.approx(0.5, abs=0.01)
 
 
 def test_two_processes_share_the_batches_and_end_with_one_network(study, undisturbed, tmp_path):

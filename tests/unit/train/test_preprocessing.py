@@ -53,7 +53,7 @@ def stock(case, affine, n_labels):
 
 def ours(case, affine, *, with_organs=True):
     ct, suv, heatmaps, truth, organs = case
-    given = (ct, suv, heatmaps[:1], truth, organs if with_organs else None, affine)
+    given = (ct, suv, heatmaps[0], truth, organs if with_organs else None, affine)
     return preprocess_case(*given, plans=PLANS, dataset=dataset())
 
 
@@ -87,16 +87,6 @@ def test_at_equal_spacing_the_bits_are_nnunets(case):
     assert properties["digest"] == digest.hexdigest()
 
 
-def test_further_heatmaps_are_further_channels(case):
-    affine = las(2.7, 2.5, 4)
-    ct, suv, heatmaps, truth, organs = case
-    data, *_ = preprocess_case(ct, suv, heatmaps, truth, organs, affine, plans=PLANS, dataset=dataset())
-    assert len(data) == 4
-    np.testing.assert_array_equal(data[:3], ours(case, affine)[0])
-    alone, *_ = preprocess_case(ct, suv, heatmaps[1:], truth, organs, affine, plans=PLANS, dataset=dataset())
-    np.testing.assert_array_equal(data[3], alone[2])
-
-
 def test_resampling_that_is_not_ours_stays_nnunets(case):
     other = plans(spacing_zyx=(3.0, 2.0, 2.0))
     other["configurations"]["3d_fullres"]["resampling_fn_data_kwargs"] = {
@@ -104,7 +94,7 @@ def test_resampling_that_is_not_ours_stays_nnunets(case):
     }  # fmt: skip
     affine = las(2.7, 2.5, 4)
     ct, suv, heatmaps, truth, organs = case
-    data, *_ = preprocess_case(ct, suv, heatmaps[:1], truth, organs, affine, plans=other, dataset=dataset())
+    data, *_ = preprocess_case(ct, suv, heatmaps[0], truth, organs, affine, plans=other, dataset=dataset())
     assert np.abs(data[0] - ours(case, affine)[0][0]).max() > 0.01
 
 
@@ -115,7 +105,7 @@ def test_the_order_of_axes_changes_nothing(case, spacing_mm, axes):
     turn = Turn.between(las(*spacing_mm), axes)
     turned = [turn.array(volume) for volume in (ct, suv, truth, organs)]
     data, labels, properties = preprocess_case(
-        *turned[:2], [turn.array(heatmaps[0])], *turned[2:], turn.affine(SHAPE, las(*spacing_mm)),
+        *turned[:2], turn.array(heatmaps[0]), *turned[2:], turn.affine(SHAPE, las(*spacing_mm)),
         plans=PLANS, dataset=dataset(),
     )  # fmt: skip
     right, right_labels, right_properties = ours(case, las(*spacing_mm))

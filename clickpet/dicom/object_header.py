@@ -1,7 +1,7 @@
-"""What a SEG takes over from the headers of its PET: geometry and references, and the patient or a case name.
+"""What SEG, RTSTRUCT and SR take over from their PET's headers: geometry, references, and the patient or a case name.
 
-No attribute that the standard allows to be missing, empty or odd may end an export: what a SEG has to have and the PET
-does not give is made up for here.
+No attribute that the standard allows to be missing, empty or odd may end an export: what an object has to have and the
+PET does not give is made up for here.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ _EMPTY = (
     "ReferringPhysicianName",
     "PositionReferenceIndicator",
 )
-#: What a SEG of the same patient and study repeats where it is there.
+#: The one of them that belongs to the frame of reference, which an SR has not.
+_OF_FRAME = "PositionReferenceIndicator"
+#: What an object of the same patient and study repeats where it is there.
 _INHERITED = (
     *_EMPTY,
     "IssuerOfPatientID",
@@ -46,9 +48,14 @@ _INHERITED = (
     "PatientIdentityRemoved",
     "DeidentificationMethod",
     "StudyDescription",
+)
+#: Attributes of the clinical trial, all of them or none: the module must have the first two and the last.
+_TRIAL = (
     "ClinicalTrialSponsorName",
     "ClinicalTrialProtocolID",
+    "ClinicalTrialProtocolName",
     "ClinicalTrialSiteID",
+    "ClinicalTrialSiteName",
     "ClinicalTrialSubjectID",
 )
 #: Value representations of free text: passed on as they are, whatever their length.
@@ -74,7 +81,9 @@ def geometry_header(file: Path, spacing_mm: float) -> pydicom.Dataset:
     for keyword in _REFERENCES:
         uid = header_text(source, keyword)
         if not uid:
-            raise InputError(f"{keyword} is missing", where=file, mend="a SEG needs it; use the NIfTI mask")
+            raise InputError(
+                f"{keyword} is missing", where=file, mend="SEG, RTSTRUCT and SR need it; use the NIfTI mask"
+            )
         setattr(bare, keyword, uid)
     for keyword in _GEOMETRY:
         setattr(bare, keyword, header_value(source, keyword))
@@ -88,22 +97,29 @@ def geometry_header(file: Path, spacing_mm: float) -> pydicom.Dataset:
 
 
 def name_patient(made: pydicom.Dataset, source: Path | None, case: str) -> None:
-    """Write into a SEG whose it is, and the dates of its content.
+    """Write into an object whose it is, and the dates of its content.
 
     source : the PET slice whose patient and study it repeats; None gives it the case name instead, and no dates.
     """
     made.SpecificCharacterSet = "ISO_IR 192"
     date, time = _NO_DATE, _NO_TIME
+    needed = [keyword for keyword in _EMPTY if keyword != _OF_FRAME or "FrameOfReferenceUID" in made]
     if source is None:
+        for keyword in needed:
+            setattr(made, keyword, "")
         made.PatientName = made.PatientID = re.sub(r"[\\^=\x00-\x1f]", "_", case)[:64]
         made.PatientIdentityRemoved = "YES"
         made.DeidentificationMethod = "clickpet: identity replaced by the case name"
     else:
-        header = read_dataset(source, keywords=(*_INHERITED, "SeriesDate", "SeriesTime", "SpecificCharacterSet"),
-                              pixels=False)  # fmt: skip
+        wanted = (*_INHERITED, *_TRIAL, "SeriesDate", "SeriesTime", "SpecificCharacterSet")
+        header = read_dataset(source, keywords=wanted, pixels=False)
         for keyword in _INHERITED:
             value = _inherited(header, keyword)
-            if value or keyword in _EMPTY:
+            if value or keyword in needed:
+                setattr(made, keyword, value)
+        trial = {keyword: _inherited(header, keyword) for keyword in _TRIAL}
+        if all(trial[keyword] for keyword in (*_TRIAL[:2], _TRIAL[-1])):
+            for keyword, value in trial.items():
                 setattr(made, keyword, value)
         date = _valid(header_text(header, "SeriesDate"), "DA") or _NO_DATE
         time = _valid(header_text(header, "SeriesTime"), "TM") or _NO_TIME
@@ -111,6 +127,8 @@ def name_patient(made: pydicom.Dataset, source: Path | None, case: str) -> None:
         if f"{kind}Date" in made:
             setattr(made, f"{kind}Date", date)
             setattr(made, f"{kind}Time", time)
+    for item in made.get("ContributingEquipmentSequence", []):
+        item.pop("ContributionDateTime", None)
 
 
 def _inherited(header: pydicom.Dataset, keyword: str) -> str:
