@@ -73,12 +73,25 @@ rule evaluate:
     """Scores of every train case (out of fold) and test case (ensemble)."""
     input:
         ["results/scores.tsv", "results/summary.tsv", "results/summary.tex"] if SCORED else [],
+        expand("results/cases/{case}/{file}", case=SCORED, file=["lesion_table.csv", "study.json"]),
+        expand("results/cases/{case}/patient.html", case=slugs("test")),
+
+
+rule rounds:
+    """Scores of interaction in rounds, by the protocols of evaluate.protocols."""
+    input:
+        expand(
+            "results/{protocol}{table}.tsv",
+            protocol=ROUND_PROTOCOLS if SCORED else [],
+            table=["", "_summary", "_safety", "_sizes", "_lesion_free"],
+        ),
 
 
 rule interactive:
-    """Scores at every number of clicks."""
+    """Scores at every number of clicks, and in every round where the config asks for it."""
     input:
         ["results/interactive.tsv", "results/interactive_summary.tsv"] if SCORED else [],
+        rules.rounds.input,
         expand("results/cases/{case}/interactive/clicks_{clicks}/lesions.nii.gz", case=SCORED, clicks=CLICK_STEPS),
 
 
@@ -88,7 +101,7 @@ rule predict:
         expand(
             "results/cases/{case}/{file}",
             case=slugs("predict"),
-            file=["lesions.nii.gz", "lesion_table.csv", "study.json", "prediction.json", "mip.png"],
+            file=["lesions.nii.gz", "lesion_table.csv", "study.json", "prediction.json", "mip.png", "patient.html"],
         ),
         expand(list(PREDICTION_MAPS.values()), case=slugs("predict")),
 
@@ -96,7 +109,8 @@ rule predict:
 rule report:
     """The report."""
     input:
-        ["results/report.html", "results/ro-crate-metadata.json"] if SCORED else [],
+        "results/report.html",
+        "results/ro-crate-metadata.json",
         expand("results/cases/{case}/mip.png", case=SCORED),
 
 
@@ -115,17 +129,19 @@ rule all:
             file=[
                 *["ct.nii.gz", "suv.nii.gz", "case.json", "clicks.json", "quality.json", "mip.npy", "tracer.json"],
                 *["lesions_raw.nii.gz", "prediction.json", "disagreement.npy", "lesions.nii.gz"],
+                *["mip_overlay.png", "mip_rotation.png"],
             ],
         ),
-        expand(list(PREDICTION_MAPS.values()), case=CASES),
+        expand(list({**PREDICTION_MAPS, **COMPONENT_PROBABILITY, **POSTPROCESS_RECORD}.values()), case=CASES),
         expand(
             "results/cases/{case}/{file}",
             case=SCORED,
             file=[
                 *["truth.nii.gz", "truth.json", "lesion_intensities.npy", "score.json", "lesion_scores.csv"],
-                "mip_overlay.png",
+                *["lesion_table.csv", "study.json"],
             ],
         ),
+        expand("results/cases/{case}/patient.html", case=slugs("test")),
         expand("results/cases/{case}/organs.nii.gz", case=TRAIN if config["organs"]["provider"] != "none" else []),
         [
             expand("results/nnunet/{tracer}/{case}{part}", tracer=t, case=train_cases(t), part=PREPROCESSED)
@@ -141,13 +157,24 @@ rule all:
         expand("results/models/{discriminator}/mips.npy", discriminator=DISCRIMINATOR),
         "results/lesion_counts.json" if TRAIN else [],
         rules.rank_worklist.output,
-        [*rules.draw_figures.output, "results/models/tracer/accuracy.json", "results/provenance.json"] if SCORED else [],
+        [*rules.draw_figures.output, "results/models/tracer/accuracy.json"] if SCORED else [],
+        "results/provenance.json",
         expand("results/models/{tracer}/fold_{fold}/training.json", tracer=TRAINED, fold=FOLDS),
         ["results/calibration.json", "results/calibration.tsv"] if config["predict"]["mirroring"] == "budget" else [],
         rules.interactive.input if INTERACTIVE else [],
+        rules.rounds.input,
+        expand(
+            "results/cases/{case}/{protocol}/round_{number}/{file}",
+            case=SCORED,
+            protocol=ROUND_PROTOCOLS,
+            number=ROUNDS,
+            file=["lesions.nii.gz", "interaction.json", "score.json"],
+        ),
+        expand("results/cases/{case}/{protocol}/lesions.csv", case=SCORED, protocol=ROUND_PROTOCOLS),
         expand(
             "results/cases/{case}/interactive/clicks_{clicks}/{file}",
             case=SCORED if INTERACTIVE else [],
             clicks=CLICK_STEPS,
             file=["lesions_raw.nii.gz", "score.json"],
         ),
+        [expand(files, case=SCORED if INTERACTIVE else []) for files in {**STEP_PROBABILITIES, **STEP_RECORDS}.values()],

@@ -22,6 +22,8 @@ from clickpet.errors import InputError
 CHUNK_VOXELS = 1 << 20
 #: Lesions of the official evaluation are connected over faces and edges.
 LESION_CONNECTIVITY = 18
+#: Components that post-processing drops are connected over corners, too (the paper's).
+DROPPED_CONNECTIVITY = 26
 #: Neighbouring lines (slow, middle) that hold a later voxel, and by how much runs in them may miss each other.
 _LINES = {
     6: ((0, 1, 0), (1, 0, 0)),
@@ -93,7 +95,7 @@ def encode_mask(mask: np.ndarray, axes: tuple[int, int, int] | None = None) -> R
 
 
 def bounding_box(*masks: RunLengthMask) -> tuple[slice, slice, slice]:
-    """The smallest box of (x, y, z) that holds the foreground of all `masks`, one voxel at the origin if there is none."""
+    """The smallest box of (x, y, z) that holds the foreground of all `masks`; without any, one voxel at the origin."""
     low, high = np.array(masks[0].shape), np.zeros(3, np.int64)
     for encoded in masks:
         if not encoded.start.size:
@@ -198,6 +200,14 @@ def shared_voxels(
     return pairs[0], pairs[1], sum_by_component(voxels, place.reshape(-1), pairs.shape[1])
 
 
+def components_of(encoded: RunLengthMask, component: np.ndarray, voxels: np.ndarray) -> np.ndarray:
+    """The components that hold any of `voxels`, int (n, 3) in x, y, z; ascending, each once. Others lie in none."""
+    flat = np.ravel_multi_index(tuple(voxels[:, list(encoded.axes)].T), encoded.line_shape())
+    run = np.searchsorted(encoded.start, flat, side="right") - 1
+    inside = (run >= 0) & (flat < (encoded.start + encoded.length)[run]) if encoded.start.size else run >= 0
+    return np.unique(component[run[inside]])
+
+
 def iterate_voxels(encoded: RunLengthMask) -> Iterator[tuple[slice, np.ndarray, tuple[np.ndarray, ...]]]:
     """Iterate over the foreground voxels, some CHUNK_VOXELS at a time.
 
@@ -235,3 +245,14 @@ def component_sum(encoded: RunLengthMask, component: np.ndarray, count: int, val
     for part, offset, index in iterate_voxels(encoded):
         sums[part] = np.add.reduceat(values[index].astype(np.float64), offset)
     return sum_by_component(sums, component, count)
+
+
+def mean_of_components(mask: np.ndarray, values: np.ndarray, connectivity: int) -> np.ndarray:
+    """Mean of `values` (x, y, z) over each component of `mask` (x, y, z): float32 (components,).
+
+    Components come in the order of their first voxel (C order of x, y, z), whatever the memory order.
+    """
+    encoded = encode_mask(mask)
+    component, count = label_components(encoded, connectivity)
+    voxels = sum_by_component(encoded.length, component, count)
+    return (component_sum(encoded, component, count, values) / voxels).astype(np.float32)

@@ -3,12 +3,15 @@ import os
 import sys
 from difflib import get_close_matches
 
+from clickpet.postprocess.options import PostprocessOptions
 from clickpet.train.options import TrainingOptions, trained_by
 from clickpet.workflow.buckets import bucket_count, bucket_of
+from clickpet.clicks.replay import find_round_files, require_replay_folder
 from clickpet.cohort import FILES, JOINT, TRACERS, read_cohort
 from clickpet.config import ConfigError, read_config, resolve
 from clickpet.errors import InputError
 from clickpet.files import content_hash
+from clickpet.ingest.bids_files import metadata_files
 from clickpet.ingest.splits import given_splits, read_splits
 from clickpet.predict.inference import NOT_OF_INFERENCE
 from clickpet.models.settings import CHECKPOINTS, read_settings, trained_with
@@ -271,6 +274,20 @@ def splits_if_train(wildcards):
     return "results/splits.json" if STUDIES[wildcards.case].split == "train" else []
 
 
+def replay_files(wildcards):
+    """The interactions of a case that are replayed; none where a reader is simulated, or nobody interacted."""
+    return find_round_files(config["evaluate"]["replay"], wildcards.case) if wildcards.protocol == "replay" else []
+
+
+def check_replay():
+    """End with a line if interactions are to be replayed and there are none."""
+    if "replay" in PROTOCOLS and SCORED:
+        try:
+            require_replay_folder(config["evaluate"]["replay"], SCORED)
+        except InputError as error:
+            sys.exit(f"config: {error}")
+
+
 def calibration_if_any(wildcards):
     return "results/calibration.json" if config["predict"]["mirroring"] == "budget" else []
 
@@ -298,6 +315,12 @@ def organs_if_any(wildcards):
     return f"results/cases/{wildcards.case}/organs.nii.gz" if config["organs"]["provider"] != "none" else []
 
 
+def organs_under_lesions_if_any(wildcards):
+    """The organs that lesions lie in; nothing where they were erased under lesions, or for cases that have no map."""
+    mapped = STUDIES[wildcards.case].split == "train" and not config["organs"]["erase_lesions"]
+    return organs_if_any(wildcards) if mapped else []
+
+
 def organ_bucket(wildcards):
     """Train cases whose organs are found by one job."""
     return [case for case, bucket in ORGAN_BUCKETS.items() if bucket == wildcards.bucket]
@@ -320,7 +343,11 @@ if config["organs"]["provider"] == "totalsegmentator" and TRAIN:
 TRAINING_OPTIONS = trained_by(config["train"])
 # all code that decides what a training learns; how it is kept alive and recorded is not part of it
 TRAINING_METHOD = method("clickpet.train.trainer.ClickPetTrainer", "clickpet.nnunet.network")
-INTERACTIVE = config["report"]["interactive"]
+PROTOCOLS = config["evaluate"]["protocols"]
+INTERACTIVE = config["report"]["interactive"] or "clicks" in PROTOCOLS
+ROUND_PROTOCOLS = [protocol for protocol in ("rounds", "replay") if protocol in PROTOCOLS]
+ROUNDS = list(range(config["evaluate"]["rounds"]))
+check_replay()
 CLICK_STEPS = config["evaluate"]["click_steps"]
 MIP_OPTIONS = trained_with(config)["mip"]
 PREDICT_OPTIONS = {key: value for key, value in config["predict"].items() if key not in NOT_OF_INFERENCE}
@@ -330,6 +357,19 @@ PREDICTION_MAPS = {
     for kind in ("disagreement", "probability")
     if config["predict"][f"save_{kind}"]
 }
+POSTPROCESS = PostprocessOptions.from_mapping(config["postprocess"])
+# what post-processing needs of a prediction, and what it records, where its options are not the paper's
+COMPONENT_PROBABILITY, STEP_PROBABILITIES, POSTPROCESS_RECORD, STEP_RECORDS = {}, {}, {}, {}
+STEP_FOLDER = "results/cases/{{case}}/interactive/clicks_{clicks}"
+if POSTPROCESS.needs_probability:
+    COMPONENT_PROBABILITY["component_probability"] = "results/cases/{case}/component_probability.npy"
+    STEP_PROBABILITIES["component_probabilities"] = expand(
+        STEP_FOLDER + "/component_probability.npy", clicks=CLICK_STEPS
+    )
+if POSTPROCESS.needs_clicks:
+    POSTPROCESS_RECORD["record"] = "results/cases/{case}/postprocess.json"
+    STEP_RECORDS["records"] = expand(STEP_FOLDER + "/postprocess.json", clicks=CLICK_STEPS)
+CLICKS_FOR_POSTPROCESS = {"clicks": "results/cases/{case}/clicks.json"} if POSTPROCESS.needs_clicks else {}
 BLOCKS = [".b2nd", "_seg.b2nd"]
 PREPROCESSED = [*BLOCKS, ".pkl"]
 KNOWN_TRACERS = [tracer for tracer in TRACERS if train_cases(tracer)]
@@ -353,4 +393,5 @@ wildcard_constraints:
     model="fdg|psma|joint|tracer",
     networks="fold_[0-9]+|ensemble",
     clicks="[0-9]+",
+    protocol="rounds|replay",
     bucket="[0-9]+",

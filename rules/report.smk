@@ -1,15 +1,24 @@
 # What a reader gets: figures, provenance and one self-contained page. Paper, section 3.
 
+# the figures of the run: those that it has something to draw for
+FIGURES = ["dice_by_case", "bland_altman_tmtv", "sensitivity_by_volume", "mip_gallery"]
+FIGURES += ["training_curves"] if TRAINED else []
+FIGURES += ["interactive_curves"] if INTERACTIVE else []
+FIGURES = FIGURES if SCORED else []
+SCORES = {"scores": "results/scores.tsv", "summary": "results/summary.tsv"} if SCORED else {}
+
 
 rule draw_case_figure:
-    """MIP of a case with truth, prediction, missed and false lesions and the clicks."""
+    """Projections of a case with truth, prediction, missed and false lesions and the clicks, and turned around."""
     input:
         suv="results/cases/{case}/suv.nii.gz",
+        tracer_json="results/cases/{case}/tracer.json",
         lesions="results/cases/{case}/lesions.nii.gz",
         clicks="results/cases/{case}/clicks.json",
         truth=truth_if_any,
     output:
         picture="results/cases/{case}/mip_overlay.png",
+        rotation="results/cases/{case}/mip_rotation.png",
     log:
         "logs/draw_case_figure/{case}.log",
     benchmark:
@@ -20,14 +29,14 @@ rule draw_case_figure:
         mem_mb=6000,
         runtime=20,
     params:
-        title=column("case"),
+        tracer=column("tracer"),
         code=code("draw_case_figure"),
     script:
         "../scripts/draw_case_figure.py"
 
 
 rule draw_figures:
-    """The figures of the results section."""
+    """The figures of the results section, for a page (PNG) and for print (SVG, PDF)."""
     input:
         scores="results/scores.tsv",
         interactive="results/interactive.tsv" if INTERACTIVE else [],
@@ -36,12 +45,8 @@ rule draw_figures:
         training=expand("results/models/{tracer}/fold_{fold}/training.json", tracer=TRAINED, fold=FOLDS),
         tracer_training=expand("results/models/tracer/fold_{fold}/training.json", fold=DISCRIMINATOR_FOLDS),
     output:
-        interactive_curves="results/figures/interactive_curves.png",
-        training_curves="results/figures/training_curves.png",
-        dice_by_case="results/figures/dice_by_case.png",
-        bland_altman_tmtv="results/figures/bland_altman_tmtv.png",
-        sensitivity_by_volume="results/figures/sensitivity_by_volume.png",
-        mip_gallery="results/figures/mip_gallery.png",
+        pictures=report(expand("results/figures/{figure}.png", figure=FIGURES), category="Figures"),
+        drawings=expand("results/figures/{figure}.{format}", figure=FIGURES, format=["svg", "pdf"]),
     log:
         "logs/draw_figures.log",
     benchmark:
@@ -62,8 +67,7 @@ rule write_provenance:
     """Config, versions, seeds, hashes and what the jobs took."""
     input:
         cohort="results/cohort.tsv",
-        scores="results/scores.tsv",
-        summary="results/summary.tsv",
+        **SCORES,
     output:
         provenance="results/provenance.json",
     log:
@@ -86,21 +90,22 @@ rule write_report:
     input:
         cohort="results/cohort.tsv",
         quality=FINDINGS,
-        scores="results/scores.tsv",
-        summary="results/summary.tsv",
-        interactive="results/interactive.tsv" if INTERACTIVE else [],
-        interactive_summary="results/interactive_summary.tsv" if INTERACTIVE else [],
-        accuracy="results/models/tracer/accuracy.json",
-        figures=rules.draw_figures.output,
-        lesion_tables=rules.draw_figures.input.lesion_tables,
-        training=rules.draw_figures.input.training,
-        tracer_training=rules.draw_figures.input.tracer_training,
-        case_pictures=expand("results/cases/{case}/mip_overlay.png", case=SCORED),
+        **SCORES,
+        interactive="results/interactive.tsv" if INTERACTIVE and SCORED else [],
+        interactive_summary="results/interactive_summary.tsv" if INTERACTIVE and SCORED else [],
+        accuracy="results/models/tracer/accuracy.json" if SCORED else [],
+        figures=expand("results/figures/{figure}.png", figure=FIGURES),
+        lesion_tables=expand("results/cases/{case}/lesion_scores.csv", case=SCORED),
+        training=expand("results/models/{tracer}/fold_{fold}/training.json", tracer=TRAINED, fold=FOLDS),
+        tracer_training=expand("results/models/tracer/fold_{fold}/training.json", fold=DISCRIMINATOR_FOLDS),
+        case_pictures=expand("results/cases/{case}/mip_overlay.png", case=CASES),
+        rotations=expand("results/cases/{case}/mip_rotation.png", case=CASES),
         case_json=expand("results/cases/{case}/case.json", case=CASES),
-        predictions=expand("results/cases/{case}/prediction.json", case=SCORED),
+        predictions=expand("results/cases/{case}/prediction.json", case=CASES),
+        studies=expand("results/cases/{case}/study.json", case=slugs("predict")),
         provenance="results/provenance.json",
     output:
-        report="results/report.html",
+        report=report("results/report.html", category="Report"),
     log:
         "logs/write_report.log",
     benchmark:
@@ -110,7 +115,9 @@ rule write_report:
         "../envs/core.yaml"
     params:
         worst_cases=config["report"]["worst_cases"],
-        template=content_hash(f"{workflow.basedir}/clickpet/report/templates/report.html.j2"),
+        templates=[
+            content_hash(f"{workflow.basedir}/clickpet/report/templates/{file}") for file in ["report.html.j2", "report.js"]
+        ],
         code=code("write_report"),
     script:
         "../scripts/write_report.py"
@@ -121,8 +128,7 @@ rule write_crate:
     input:
         provenance="results/provenance.json",
         cohort="results/cohort.tsv",
-        scores="results/scores.tsv",
-        summary="results/summary.tsv",
+        **SCORES,
         report="results/report.html",
     output:
         crate="results/ro-crate-metadata.json",
@@ -137,3 +143,39 @@ rule write_crate:
         code=code("write_crate"),
     script:
         "../scripts/write_crate.py"
+
+
+rule write_patient_page:
+    """One offline page of a case: projections, lesions slice by slice, measurements, clicks, what is to be checked."""
+    input:
+        ct="results/cases/{case}/ct.nii.gz",
+        suv="results/cases/{case}/suv.nii.gz",
+        lesions="results/cases/{case}/lesions.nii.gz",
+        truth=truth_if_any,
+        clicks="results/cases/{case}/clicks.json",
+        table="results/cases/{case}/lesion_table.csv",
+        study="results/cases/{case}/study.json",
+        tracer="results/cases/{case}/tracer.json",
+        prediction="results/cases/{case}/prediction.json",
+        quality="results/cases/{case}/quality.json",
+        record="results/cases/{case}/case.json",
+    output:
+        page="results/cases/{case}/patient.html",
+    log:
+        "logs/write_patient_page/{case}.log",
+    benchmark:
+        "benchmarks/write_patient_page/{case}.tsv"
+    conda:
+        "../envs/core.yaml"
+    resources:
+        mem_mb=6000,
+        runtime=20,
+    params:
+        title=column("case"),
+        threshold=config["predict"]["threshold"],
+        template=[
+            content_hash(f"{workflow.basedir}/clickpet/report/templates/{file}") for file in ["report.html.j2", "report.js"]
+        ],
+        code=code("write_patient_page"),
+    script:
+        "../scripts/write_patient_page.py"

@@ -16,6 +16,7 @@ def main(job):
             predict_scan,
             read_heatmap,
             read_scan,
+            write_component_probabilities,
             write_disagreement,
             write_lesion_disagreement,
             write_probability,
@@ -42,6 +43,7 @@ def main(job):
                 calibration=read_json(calibration)[model.name] if calibration else None,
                 disagreement="everywhere" if job.output.get("disagreement_map") else "lesions",
                 save_probability=bool(job.output.get("probability_map")),
+                lesion_probability=bool(job.output.get("component_probability")),
             )
         )
         write_image(job.output.mask, prediction.mask, prediction.affine)
@@ -50,6 +52,8 @@ def main(job):
             write_disagreement(job.output.disagreement_map, prediction)
         if job.output.get("probability_map"):
             write_probability(job.output.probability_map, prediction)
+        if job.output.get("component_probability"):
+            write_component_probabilities(job.output.component_probability, prediction)
         record = {"case": job.params.slug, "tracer": tracer, "model": model.name, **prediction.details}
         write_json(job.output.prediction, record)
 

@@ -33,8 +33,9 @@ def main(job):
             **job.params.predict,
             device=choose_device(job.resources.get("gpu"), apple=True),
             calibration=read_json(calibration)[model.name] if calibration else None,
+            lesion_probability=bool(job.output.get("component_probabilities")),
         )
-        write_masks(job.output.masks, predictions)
+        write_masks(job.output.masks, predictions, job.output.get("component_probabilities", ()))
 
 
 if "snakemake" in globals():

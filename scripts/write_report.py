@@ -9,6 +9,7 @@ def main(job):
     with logged(job.log[0], job.threads):
         from clickpet.evaluate.run_results import (
             RunResults,
+            by_case,
             read_by_case,
             read_findings,
             read_lesion_tables,
@@ -33,8 +34,11 @@ def main(job):
             cases=read_by_case(files.get("case_json", [])),
             predictions=read_by_case(files.get("predictions", [])),
             quality=read_findings(files.get("quality", [])),
+            studies=read_by_case(files.get("studies", [])),
             figures={Path(path).stem: path for path in files.get("figures", [])},
-            case_pictures={Path(path).parent.name: path for path in files.get("case_pictures", [])},
+            case_pictures=by_case(files.get("case_pictures", [])),
+            rotations=by_case(files.get("rotations", [])),
+            lesion_slices=by_case(files.get("lesion_slices", [])),
         )
         write_text(job.output.report, build_report(run, worst_cases=job.params.worst_cases))
 

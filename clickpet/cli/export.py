@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-
-class Identity(StrEnum):
-    """Whom a DICOM SEG names."""
-
-    case = "case"
-    source = "source"
+from clickpet.cli.dicom_options import ContourSlices, ContoursOn, Identity, RtStruct, Sr
 
 
 def export(
@@ -23,11 +17,14 @@ def export(
     case: Annotated[list[str] | None, typer.Option(help="Only this study (name or slug); may be repeated.")] = None,
     split: Annotated[list[str] | None, typer.Option(help="Only train, test or predict; may be repeated.")] = None,
     identity: Annotated[
-        Identity, typer.Option(help="Patient of a DICOM SEG: the case name, or what the PET says (for the archive).")
+        Identity, typer.Option(help="Patient of DICOM objects: the case name, or what the PET says (for the archive).")
     ] = Identity.case,
+    rtstruct: RtStruct = False,
+    sr: Sr = False,
+    contours_on: ContoursOn = ContourSlices.pet,
     jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
 ) -> None:
-    """Export final masks as NIfTI on the PET's grid (DICOM inputs: as SEG, too) and lesions as CSV."""
+    """Export final masks as NIfTI on the PET's grid (of DICOM as SEG, too, RTSTRUCT and SR) and lesions as CSV."""
     from clickpet.cohort import read_cohort
     from clickpet.errors import InputError
     from clickpet.report.export import choose_studies, export_results, masks_of_no_study
@@ -40,8 +37,10 @@ def export(
     table = read_cohort(cohort or own)
     studies, without = choose_studies(table, results, cases=case or (), splits=split or ())
     to = to or results / "export"
-    done = export_results(studies, results, to, identity=identity.value, jobs=jobs, progress=typer.echo)
-    segs = sum(one.seg for one in done)
+    kinds = ["seg", *["rtstruct"] * rtstruct, *["sr"] * sr]
+    how = {"identity": identity.value, "contours_on": contours_on.value}
+    done = export_results(studies, results, to, kinds=kinds, jobs=jobs, progress=typer.echo, **how)
+    segs = sum("seg" in one.objects for one in done)
     typer.echo(f"{len(done)} studies are in {to}, {segs} of them also as DICOM SEG")
     if without:
         some = ", ".join(study.case for study in without[:4])

@@ -47,7 +47,7 @@ def simulate_scribble(
     scribble drawn into each by `draw_scribble`. The one with more points is the answer, as a tumour (missed) or as a
     background scribble (too much); of equal ones the tumour scribble. Points are in the order drawn.
 
-    No error, or no lesion in the truth: None. Raises InputError for shapes that differ. autoPET V, interaction in rounds.
+    No error, or no lesion in the truth: None. Raises InputError for shapes that differ. Source: autoPET V, rounds.
     """
     if predicted.shape != truth.shape:
         raise InputError(

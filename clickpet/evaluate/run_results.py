@@ -20,9 +20,14 @@ def read_findings(paths: str | Iterable[str]) -> pd.DataFrame | None:
     return pd.concat(tables, ignore_index=True).sort_values("severity", kind="stable") if tables else None
 
 
+def by_case(paths: Iterable[str | Path]) -> dict[str, str | Path]:
+    """Files of cases by slug: the name of the folder they lie in."""
+    return {Path(path).parent.name: path for path in paths}
+
+
 def read_by_case(paths: Iterable[str | Path]) -> dict[str, dict]:
-    """JSON records of cases by slug: the name of the folder they lie in."""
-    return {Path(path).parent.name: read_json(path) for path in paths}
+    """JSON records of cases by slug."""
+    return {slug: read_json(path) for slug, path in by_case(paths).items()}
 
 
 def read_lesion_tables(paths: Iterable[str | Path], scores: pd.DataFrame) -> pd.DataFrame:
@@ -49,7 +54,8 @@ class RunResults:
     interactive_summary : the tables of the evaluation;  lesions : of `read_lesion_tables`;  accuracy : of the
     discriminator;  training : curves of "fdg", "psma" and "tracer" (the discriminator);  cases, predictions :
     {slug: record} of `case.json`, `prediction.json`;  quality : findings, None where they were not looked for;
-    figures, case_pictures : paths of PNGs by name and by slug.
+    studies : {slug: record} of `study.json`, of studies without a truth;  figures : paths of PNGs by name;
+    case_pictures, rotations, lesion_slices : by slug.
     """
 
     provenance: Mapping
@@ -66,6 +72,9 @@ class RunResults:
     quality: pd.DataFrame | None = None
     figures: Mapping = field(default_factory=dict)
     case_pictures: Mapping = field(default_factory=dict)
+    rotations: Mapping = field(default_factory=dict)
+    lesion_slices: Mapping = field(default_factory=dict)
+    studies: Mapping = field(default_factory=dict)
 
     @property
     def config(self) -> Mapping:

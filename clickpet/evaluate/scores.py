@@ -137,9 +137,7 @@ def score_labels(row: dict, tracer: dict, case_folds: dict | None = None) -> dic
     }
 
 
-def check_one_grid(
-    images: dict[str, Image], *, mend: str = "delete both files and run the workflow again"
-) -> None:
+def check_one_grid(images: dict[str, Image], *, mend: str = "delete both files and run the workflow again") -> None:
     """Raise InputError with `mend` unless all `images` ({name or path: Image}) lie on the grid of the first."""
     (first, base), *others = images.items()
     for name, image in others:

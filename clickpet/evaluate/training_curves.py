@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,9 @@ class TrainingCurve:
 
     fold : "0" ... or "all";  quality : pseudo-Dice of a lesion model, accuracy of the discriminator on its stopping
     cases;  training_cases, held_out_cases : numbers of studies;  held_out_quality : accuracy of the discriminator on
-    the fold's own cases (None: not known);  constant : the tracer that a discriminator always answers, or None.
+    the fold's own cases (None: not known);  constant : the tracer that a discriminator always answers, or None;
+    stopping_cases : studies that a discriminator was watched on for early stopping;  options, pretrained : of a lesion
+    model, as `training.json` has them.
     """
 
     fold: str
@@ -29,6 +31,9 @@ class TrainingCurve:
     held_out_cases: int | None = None
     held_out_quality: float | None = None
     constant: str | None = None
+    stopping_cases: int = 0
+    options: Mapping = field(default_factory=dict)
+    pretrained: Mapping | None = None
 
 
 def read_training(path: str | Path) -> TrainingCurve:
@@ -41,6 +46,8 @@ def read_training(path: str | Path) -> TrainingCurve:
             *(_numbers(record[name]) for name in ("epochs", "train_loss", "val_loss", "pseudo_dice")),
             training_cases=len(record["training_cases"]),
             held_out_cases=len(record["validation_cases"]),
+            options=record.get("options", {}),
+            pretrained=record.get("pretrained"),
         )
     rows = record["epochs"]
     columns = ("epoch", "train_loss", "validation_loss", "validation_accuracy")
@@ -51,6 +58,7 @@ def read_training(path: str | Path) -> TrainingCurve:
         held_out_cases=record["held_out"],
         held_out_quality=record["held_out_accuracy"],
         constant=record["constant"],
+        stopping_cases=record["stopping"],
     )
 
 

@@ -12,13 +12,13 @@ from clickpet.clicks.heatmap_options import HeatmapOptions
 from clickpet.devices import choose_device
 from clickpet.models.patient import TracerDecision, decide_tracer, load_discriminators, resolved_config
 from clickpet.models.settings import ModelSettings, read_settings
+from clickpet.postprocess.options import PostprocessOptions
+from clickpet.predict.inference import NOT_OF_INFERENCE, mirroring_planner
 
 if TYPE_CHECKING:
     from clickpet.ingest.petct import PetCt
     from clickpet.predict.ensemble import LesionEnsemble
-
-#: Keys of the config's section `predict` that are no options of a prediction.
-NO_OPTIONS = ("models", "save_disagreement")
+    from clickpet.predict.study_predictor import StudyPredictor
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,12 +56,13 @@ class LiveModels:
 
         settings, config = read_settings(folder), resolved_config(config)
         device = device or choose_device(apple=True)
+        lock = threading.Lock()
         loaded = {
-            model: LesionEnsemble.load(settings.folder / model, settings.folds[model], device=device)
+            model: LesionEnsemble.load(settings.folder / model, settings.folds[model], device=device, lock=lock)
             for model in settings.lesion_models
         }
         ensembles = {tracer: loaded[settings.lesion_model(tracer)] for tracer in settings.tracers}
-        return cls(settings, config, device, ensembles, load_discriminators(settings), calibration or {})
+        return cls(settings, config, device, ensembles, load_discriminators(settings), calibration or {}, lock)
 
     @property
     def heatmap(self) -> HeatmapOptions:
@@ -69,9 +70,28 @@ class LiveModels:
         return HeatmapOptions.from_mapping(self.settings.heatmap or self.config["heatmap"])
 
     @property
-    def predict_options(self) -> dict:
-        """The options of section `predict`."""
-        return {name: value for name, value in self.config["predict"].items() if name not in NO_OPTIONS}
+    def postprocessing(self) -> PostprocessOptions:
+        """What happens to a mask before it is shown."""
+        return PostprocessOptions.from_mapping(self.config["postprocess"])
+
+    def predictor(self, study: PetCt, tracer: str, memory_limit_bytes: int) -> StudyPredictor:
+        """What predicts `study` with the models of `tracer`, keeping so much from one prediction to the next."""
+        from clickpet.predict.study_predictor import StudyPredictor
+
+        options = {name: value for name, value in self.config["predict"].items() if name not in NOT_OF_INFERENCE}
+        plan = [options.pop(name) for name in ("mirroring", "voxel_limits", "time_limit_s")]
+        ensemble = self.ensembles[tracer]
+        axes, _ = mirroring_planner(ensemble, *plan, self.calibration.get(tracer))
+        return StudyPredictor(
+            ensemble,
+            ct=study.ct,
+            suv=study.suv,
+            affine=study.affine,
+            memory_limit_bytes=memory_limit_bytes,
+            mirror_axes=axes,
+            lesion_probability=self.postprocessing.needs_probability,
+            **options,
+        )
 
     def decide_tracer(self, study: PetCt, given: str = "") -> TracerDecision:
         """Tracer of `study`; InputError for a tracer that there is no model of."""

@@ -12,21 +12,24 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clickpet.clicks.heatmap import draw_heatmap
-from clickpet.clicks.model import KINDS, Clicks
+from clickpet.clicks.model import KINDS, Clicks, Interaction
 from clickpet.errors import InputError
 from clickpet.evaluate.lesion_table import measure_lesions, measure_study
 from clickpet.ingest.petct import PetCt
 from clickpet.live.models import LiveModels
 from clickpet.models.patient import TracerDecision
 from clickpet.nnunet.nonzero_box import Box, nonzero_box
-from clickpet.postprocess.specks import drop_faint_specks
-from clickpet.predict.inference import mirroring_planner
+from clickpet.postprocess.final_mask import post_process
+from clickpet.predict.inference import component_probabilities
 
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Memory that a session may keep of its study's predictions, unless told otherwise.
-MEMORY_LIMIT_BYTES = 4 * 2**30
+    from clickpet.predict.prediction import Prediction
+    from clickpet.predict.study_predictor import StudyPredictor
+
+#: Memory for the outputs of tiles that a session keeps, unless told otherwise.
+MEMORY_LIMIT_BYTES = 2 * 2**30
 
 
 @dataclass
@@ -87,7 +90,7 @@ class LiveSession:
         self._interactions: list[LiveRecord] = []
         self._history: list[LiveRecord] = []
         self._result: LiveResult | None = None
-        self._raw_mask: np.ndarray | None = None
+        self._predictor: StudyPredictor | None = None
 
     def set_study(
         self, *, ct: np.ndarray, pet: np.ndarray, affine: np.ndarray, tracer: str | None = None
@@ -159,10 +162,9 @@ class LiveSession:
 
     @property
     def clicks(self) -> Clicks:
-        """The clicks that are not taken back."""
+        """The clicks and scribbles that are not taken back."""
         with self._lock:
-            points = {kind: [one.points for one in self._interactions if one.kind == kind] for kind in KINDS}
-        return Clicks(**{kind: np.concatenate([np.zeros((0, 3), np.int64), *points[kind]]) for kind in KINDS})
+            return Clicks.from_interactions(Interaction(one.kind, one.points) for one in self._interactions)
 
     @property
     def history(self) -> list[LiveRecord]:
@@ -183,16 +185,18 @@ class LiveSession:
         with self._lock:
             start = time.perf_counter()
             study = self.study
-            raw_mask, parts, tiles_run, tiles_kept = self._predict_raw(study)
+            prediction = self._predict_raw(study)
+            parts, tiles_run = prediction.details["seconds"], prediction.tiles_run
+            tiles_kept = prediction.details["tiles"] - tiles_run
             lap = time.perf_counter()
-            mask = self._postprocessed(raw_mask, study)
+            parts["heatmap"] = lap - start - sum(parts.values())
+            mask = self._postprocessed(prediction, study)
             lesions = measure_lesions(mask, study.suv, study.affine)
             totals = measure_study(lesions)
             changed = self._changed(mask)
             mask.flags.writeable = False
             end = time.perf_counter()
             parts["postprocess"] = end - lap
-            self._raw_mask = raw_mask
             self._result = LiveResult(
                 mask, changed, lesions, totals, totals["tmtv_ml"], end - start, parts, tiles_run, tiles_kept
             )
@@ -201,21 +205,24 @@ class LiveSession:
                     record.ml_after, record.seconds = self._result.tmtv_ml, self._result.seconds
             return self._result
 
-    def _predict_raw(self, study: PetCt) -> tuple[np.ndarray, dict[str, float], int, int]:
-        """Mask before post-processing, seconds of the parts, tiles run and kept."""
-        models, tracer = self.models, self.tracer.tracer
-        heatmap = draw_heatmap(study.suv, self.clicks, models.heatmap, affine=study.affine)
-        options = models.predict_options
-        plan = [options.pop(name) for name in ("mirroring", "voxel_limits", "time_limit_s")]
-        ensemble = models.ensembles[tracer]
-        axes, _ = mirroring_planner(ensemble, *plan, models.calibration.get(tracer))
-        with models.lock:
-            prediction = ensemble.predict(study.ct, study.suv, heatmap, study.affine, mirror_axes=axes, **options)
-        return prediction.mask, prediction.details["seconds"], prediction.details["tiles"], 0
+    def _predict_raw(self, study: PetCt) -> Prediction:
+        """The prediction before post-processing."""
+        if self._predictor is None:
+            self._predictor = self.models.predictor(study, self.tracer.tracer, self.memory_limit_bytes)
+        heatmap = draw_heatmap(study.suv, self.clicks, self.models.heatmap, affine=study.affine)
+        return self._predictor.predict(heatmap)
 
-    def _postprocessed(self, raw_mask: np.ndarray, study: PetCt) -> np.ndarray:
-        kept = drop_faint_specks(raw_mask, study.suv, affine=study.affine, **self.models.config["postprocess"])
-        return kept.view(np.uint8)
+    def _postprocessed(self, prediction: Prediction, study: PetCt) -> np.ndarray:
+        options = self.models.postprocessing
+        final = post_process(
+            prediction.mask,
+            study.suv,
+            study.affine,
+            options,
+            clicks=self.clicks,
+            probability=component_probabilities(prediction) if options.needs_probability else None,
+        )
+        return final.mask.view(np.uint8)
 
     def _changed(self, mask: np.ndarray) -> Box | None:
         differs = mask if self._result is None else mask != self._result.mask

@@ -18,8 +18,9 @@ from clickpet.errors import InputError
 from clickpet.evaluate.lesion_table import measure_lesions, measure_study, over_mask
 from clickpet.ingest.petct import PetCt
 from clickpet.models.settings import CHECKPOINTS, DISCRIMINATOR, ModelSettings, read_settings, trained_with
-from clickpet.postprocess.specks import drop_faint_specks
-from clickpet.predict.inference import NOT_OF_INFERENCE, Scan, predict_scan
+from clickpet.postprocess.final_mask import post_process
+from clickpet.postprocess.options import PostprocessOptions
+from clickpet.predict.inference import NOT_OF_INFERENCE, Scan, component_probabilities, predict_scan
 from clickpet.tracer.mip import render_mip
 from clickpet.tracer.network import load_discriminator
 from clickpet.tracer.voting import find_tracer
@@ -90,13 +91,15 @@ def segment_patient(
     settings = read_settings(models)
     settings.check_study(tracer)
     config = resolved_config(config)
+    postprocessing = PostprocessOptions.from_mapping(config["postprocess"])
+    clicks = Clicks.empty() if clicks is None else clicks
     if settings.heatmap is None:
         warnings.warn(f"{settings.folder} has no settings.json: taking the config's heatmap and MIPs", stacklevel=2)
     decision = decide_tracer(study, settings, tracer, config)
     model = settings.lesion_model(decision.tracer)
     heatmap = draw_heatmap(
         study.suv,
-        Clicks.empty() if clicks is None else clicks,
+        clicks,
         HeatmapOptions.from_mapping(settings.heatmap or config["heatmap"]),
         affine=study.affine,
     )
@@ -111,14 +114,17 @@ def segment_patient(
             device=device,
             disagreement="lesions",
             save_probability=config["predict"]["save_probability"],
+            lesion_probability=postprocessing.needs_probability,
         )
     )
-    mask = drop_faint_specks(
+    mask = post_process(
         prediction.mask,
         study.suv,
-        affine=study.affine,
-        **config["postprocess"],
-    )
+        study.affine,
+        postprocessing,
+        clicks=clicks,
+        probability=component_probabilities(prediction) if postprocessing.needs_probability else None,
+    ).mask
     spread = prediction.disagreement
     if spread is None:
         spread = over_mask(prediction.mask, np.empty(0, np.float32))
@@ -133,7 +139,7 @@ def segment_patient(
         totals=measure_study(lesions),
         details=prediction.details,
         disagreement=prediction.disagreement,
-        probability=prediction.probability,
+        probability=prediction.probability if config["predict"]["save_probability"] else None,
     )
 
 

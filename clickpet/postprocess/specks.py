@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from clickpet.components import component_max, encode_mask, iterate_voxels, label_components, sum_by_component
+from clickpet.components import (
+    DROPPED_CONNECTIVITY,
+    component_max,
+    components_of,
+    encode_mask,
+    iterate_voxels,
+    label_components,
+    sum_by_component,
+)
 from clickpet.errors import InputError
 from clickpet.images import voxel_volume_ml
 
@@ -17,11 +25,12 @@ def drop_faint_specks(
     min_suv_max: float = 4.0,
     min_volume_mm3: float | None = None,
     affine: np.ndarray | None = None,
+    protected: np.ndarray | None = None,
 ) -> np.ndarray:
     """Drop components with fewer than `min_voxels` voxels AND SUVmax below `min_suv_max`.
 
     mask : (x, y, z), bool or any number, non-zero is lesion;  suv : float (x, y, z), g/ml;  affine : (4, 4), voxel to
-    RAS mm, needed with `min_volume_mm3` only.
+    RAS mm, needed with `min_volume_mm3` only;  protected : int (n, 3), voxels x, y, z whose components stay.
     Returns a new bool (x, y, z) array in the memory order of `mask`; `mask` is left untouched.
 
     Components are 26-connected. With `min_volume_mm3` a component's volume is held against it instead of the count
@@ -37,12 +46,14 @@ def drop_faint_specks(
         raise InputError("min_volume_mm3 needs the grid of the mask", mend="give its affine")
     kept = mask != 0
     encoded = encode_mask(kept)
-    component, count = label_components(encoded, connectivity=26)
+    component, count = label_components(encoded, DROPPED_CONNECTIVITY)
     voxels = sum_by_component(encoded.length, component, count)
     if min_volume_mm3 is None:
         small = voxels < min_voxels
     else:
         small = voxels * (1000 * voxel_volume_ml(affine)) < min_volume_mm3
+    if protected is not None:
+        small[components_of(encoded, component, protected)] = False
     # SUVs are looked up for the small components only.
     encoded, component = encoded.select(small[component]), component[small[component]]
     names, component = np.unique(component, return_inverse=True)

@@ -27,7 +27,8 @@ from clickpet.predict.body import body_box
 from clickpet.predict.ensemble import LesionEnsemble
 from clickpet.predict.mirroring import MIRROR_AXES, mirrorings
 from clickpet.predict.network_grid import NetworkGrid
-from clickpet.predict.sliding_window import Tiling, sliding_window_inference
+from clickpet.predict.sliding_window import sliding_window_inference
+from clickpet.predict.tiling import Tiling
 
 #: Volume sizes (x, y, z) over which the work around the network is timed.
 SIZES = ((100, 100, 100), (160, 160, 160), (200, 200, 250))

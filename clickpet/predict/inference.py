@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from clickpet.components import DROPPED_CONNECTIVITY, mean_of_components
 from clickpet.devices import choose_device
 from clickpet.errors import InputError
 from clickpet.files import replacing
@@ -101,7 +102,7 @@ def predict_scan(
     mirroring : "voxels" (axes by `voxel_limits`, the paper) or "budget" (the most axes that fit `time_limit_s` by
     `calibration`, a table of `clickpet.predict.calibrate`).  device : None takes a GPU if there is one.
     options : further options of `LesionEnsemble.predict`: tile_step, body_box, fold_average, threshold,
-    disagreement, save_probability.
+    disagreement, save_probability, lesion_probability.
 
     Besides those of `Prediction`, details hold "mirroring", "expected_axes" (what the rule gives; "mirror_axes" leaves
     out those that training did not mirror), "expected_s" (None without a calibration), "time_limit_s", "fits" (in
@@ -120,7 +121,9 @@ def predict_scan(
         ensemble = loading.result()
     load_s = time.perf_counter() - start
     axes, expected_s = mirroring_planner(ensemble, mirroring, voxel_limits, time_limit_s, calibration)
-    for prediction in ensemble.predict_steps(scan.ct, scan.suv, heatmaps, scan.affine, mirror_axes=axes, **options):
+    for prediction in ensemble.predict_steps(
+        ct=scan.ct, suv=scan.suv, heatmaps=heatmaps, affine=scan.affine, mirror_axes=axes, **options
+    ):
         done = prediction.details
         workload = Workload(done["voxels"], done["tiles"], len(members))
         expected = expected_s(workload, len(done["mirror_axes"]))
@@ -181,8 +184,17 @@ def _load(model_folder, members, device):
     return LesionEnsemble.load(model_folder, members, device=device)
 
 
-def write_masks(paths: Iterable[str | Path], predictions: Iterable[Prediction]) -> None:
-    """Write each prediction's mask to its path; a mask is compressed while the next one is computed."""
+def write_masks(
+    paths: Iterable[str | Path],
+    predictions: Iterable[Prediction],
+    probability_paths: Iterable[str | Path] = (),
+) -> None:
+    """Write each prediction's mask to its path; a mask is compressed while the next one is computed.
+
+    probability_paths : where `write_component_probabilities` writes those of each mask, if it is to.
+    """
+    if probability_paths:
+        predictions = _with_probabilities_written(predictions, probability_paths)
     with ThreadPoolExecutor(1) as pool:
         writing = [
             pool.submit(write_image, path, prediction.mask, prediction.affine)
@@ -190,6 +202,12 @@ def write_masks(paths: Iterable[str | Path], predictions: Iterable[Prediction]) 
         ]
         for written in writing:
             written.result()
+
+
+def _with_probabilities_written(predictions: Iterable[Prediction], paths) -> Iterator[Prediction]:
+    for prediction, path in zip(predictions, paths, strict=True):
+        write_component_probabilities(path, prediction)
+        yield prediction
 
 
 def write_lesion_disagreement(path: str | Path, prediction: Prediction) -> None:
@@ -211,6 +229,17 @@ def write_disagreement(path: str | Path, prediction: Prediction) -> None:
 def write_probability(path: str | Path, prediction: Prediction) -> None:
     """Write the map of probability: numbers of half precision, stored as float32, since NIfTI has no float16."""
     write_image(path, prediction.probability.astype(np.float32), prediction.affine)
+
+
+def component_probabilities(prediction: Prediction) -> np.ndarray:
+    """Mean lesion probability of each component (26-connected) of a mask, float32; see `mean_of_components`."""
+    return mean_of_components(prediction.mask, prediction.probability, DROPPED_CONNECTIVITY)
+
+
+def write_component_probabilities(path: str | Path, prediction: Prediction) -> None:
+    """Write the mean lesion probability of each component of the mask."""
+    with replacing(path) as temporary:
+        np.save(temporary, component_probabilities(prediction))
 
 
 def peak_memory_mb() -> float:

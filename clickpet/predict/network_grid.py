@@ -7,14 +7,14 @@ others stay; only the box that is looked at; and without the segmentation that n
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from clickpet.errors import InputError
 from clickpet.images import spacing_mm
-from clickpet.nnunet.nonzero_box import Box
+from clickpet.nnunet.nonzero_box import Box, nonzero_box
 from clickpet.nnunet.resampling import linear_rows, resize, source_span, spline_matrix
 
 if TYPE_CHECKING:
@@ -57,6 +57,10 @@ class NetworkGrid:
         #: False where the PET grid has the network's spacing and every normalisation is voxel by voxel.
         self.resamples = self.shape != self._content_shape or not set(plan["normalization_schemes"]) <= set(VOXELWISE)
 
+    def keeps_zero(self, index: int) -> bool:
+        """Whether channel `index` is 0 wherever nothing but 0 is near: it is not normalised."""
+        return self._model.configuration.normalization_schemes[index] == "NoNormalization"
+
     @property
     def whole(self) -> Box:
         """All of the network's grid as a box."""
@@ -97,16 +101,32 @@ class NetworkGrid:
             slices.append(slice(start, max(stop, start + 1)))
         return tuple(slices)
 
-    def mask(self, values: np.ndarray, box: Box, *, above: float = 0.0) -> np.ndarray:
+    def mask(
+        self,
+        values: np.ndarray,
+        box: Box,
+        *,
+        above: float = 0.0,
+        before: np.ndarray | None = None,
+        region: Box | None = None,
+    ) -> np.ndarray:
         """Where `values`, brought back onto the PET grid, speak for lesion: uint8 (x, y, z), 0 outside `box`.
 
         values : of the shape of `box` of the network's grid: float32, greater than `above` for lesion; or float16
         (2, z, y, x), logits of background and lesion, which are compared after rounding like nnU-Net's.
+        before, region : the mask of values that differ from these in a region of the network's grid only; it is left as
+        it is, and what the region does not reach is copied from it.
         Takes a few planes of memory besides the mask.
         """
+        if before is None:
+            mask, region = np.zeros(self._pet_shape, dtype=np.uint8, order="F"), None
+        else:
+            mask = before.copy(order="K")
         if values.ndim == 3:
-            return self._onto_pet(values[None], box, np.uint8, lambda planes: planes[0] > above)
-        return self._onto_pet(values, box, np.uint8, lambda planes: np.greater(*planes.astype(np.float16)[::-1]))
+            return self._onto_pet(values[None], box, mask, lambda planes: planes[0] > above, region=region)
+        return self._onto_pet(
+            values, box, mask, lambda planes: np.greater(*planes.astype(np.float16)[::-1]), region=region
+        )
 
     def image(
         self,
@@ -123,19 +143,34 @@ class NetworkGrid:
         of_value : what is stored of an interpolated plane (None: the plane itself).
         """
         return self._onto_pet(
-            values[None], box, dtype, lambda planes: of_value(planes[0]) if of_value else planes[0], where
+            values[None],
+            box,
+            np.zeros(self._pet_shape, dtype=dtype, order="F"),
+            lambda planes: of_value(planes[0]) if of_value else planes[0],
+            where,
         )
 
     def _onto_pet(
-        self, values: np.ndarray, box: Box, dtype: type, of_planes, where: np.ndarray | None = None
+        self,
+        values: np.ndarray,
+        box: Box,
+        result: np.ndarray,
+        of_planes: Callable[[np.ndarray], np.ndarray],
+        where: np.ndarray | None = None,
+        region: Box | None = None,
     ) -> np.ndarray:
-        """Linear interpolation of each of `values` (n, z, y, x), plane by plane."""
-        result = np.zeros(self._pet_shape, dtype=dtype, order="F")
+        """Linear interpolation of each of `values` (n, z, y, x), plane by plane, put into `result` (x, y, z).
+
+        region : part of the box; what depends on none of its values is left as it is (None: all of the box).
+        """
+        region = region or box
+        inside = tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(region, box, strict=True))
         target = result[self.content].transpose(self._axes)
         wanted = None if where is None else where[self.content].transpose(self._axes).view(bool)
         if self.shape == self._content_shape:
-            for index, (plane, chosen) in enumerate(_planes(target, wanted, box)):
-                np.copyto(plane, of_planes(values[:, index]), where=chosen, casting="same_kind")
+            parts = np.moveaxis(values[(slice(None), *inside)], 1, 0)
+            for part, (plane, chosen) in zip(parts, _planes(target, wanted, region), strict=True):
+                np.copyto(plane, of_planes(part), where=chosen, casting="same_kind")
             return result
         lengths = zip(box, self.shape, self._content_shape, range(3), strict=True)
         rows, (depth, height, width) = zip(
@@ -144,7 +179,7 @@ class NetworkGrid:
         )
         planes: dict[int, np.ndarray] = {}
         for (plane, chosen), weights in zip(_planes(target, wanted, rows), depth, strict=True):
-            if chosen is not True and not chosen.any():
+            if not weights[inside[0]].any() or (chosen is not True and not chosen.any()):
                 continue
             used = np.flatnonzero(weights)
             planes = {
@@ -165,27 +200,56 @@ class NetworkInput:
     """The channels of a case on the network's grid, read box by box.
 
     arrays : CT, SUV, heatmap (x, y, z);  box : what will be read.  Without resampling nothing is copied ahead and a
-    box is prepared when it is read; otherwise the channels are resampled once, for `box`.
+    box is prepared when it is read; otherwise the channels are resampled once, for `box`.  ahead : channels that are
+    prepared once in any case, because they will be read again and again.
     """
 
-    def __init__(self, grid: NetworkGrid, arrays: list[np.ndarray], box: Box):
+    def __init__(self, grid: NetworkGrid, arrays: list[np.ndarray], box: Box, *, ahead: Sequence[int] = ()):
         self._grid, self._box = grid, box
+        self._ahead = set(range(len(arrays))) if grid.resamples else set(ahead)
         self._channels = [self._ready(index, array) for index, array in enumerate(arrays)]
 
-    def replace(self, index: int, array: np.ndarray) -> None:
-        """Put another `array` into channel `index`."""
-        self._channels[index] = self._ready(index, array)
+    def replace(self, index: int, array: np.ndarray, changed: Box) -> Box | None:
+        """Put another `array` into channel `index`, which differs from the one before in a box (x, y, z) only.
+
+        Returns the box of the network's grid outside of which the channel is as it was; None if all of it is.
+        """
+        before, self._channels[index] = self._channels[index], self._ready(index, array)
+        if index not in self._ahead:
+            return self._grid.box(changed)
+        return self._filled(before != self._channels[index])
+
+    def filled(self, index: int, box: Box) -> Box | None:
+        """Box of the network's grid outside of which a channel is 0; None if all of it is.
+
+        box : (x, y, z), outside of which the channel's array is 0.
+        """
+        if not self._grid.keeps_zero(index):
+            return self._box
+        return self._filled(self._channels[index]) if index in self._ahead else self._grid.box(box)
+
+    def _filled(self, channel: np.ndarray) -> Box | None:
+        inner = nonzero_box([channel])
+        if not channel[inner].any():
+            return None
+        return tuple(slice(a.start + b.start, a.stop + b.start) for a, b in zip(inner, self._box, strict=True))
 
     def read(self, box: Box) -> np.ndarray:
         """The channels in a part of the box: float32 (channels, z, y, x), new memory."""
         image = np.empty((len(self._channels), *(part.stop - part.start for part in box)), dtype=np.float32)
-        part = tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(box, self._box, strict=True))
-        for index, channel in enumerate(self._channels):
-            image[index] = channel[part] if self._grid.resamples else self._grid.channel(index, channel, box)
+        for index in range(len(self._channels)):
+            image[index] = self.read_channel(index, box)
         return image
 
+    def read_channel(self, index: int, box: Box) -> np.ndarray:
+        """A channel in a part of the box: float32 (z, y, x)."""
+        if index not in self._ahead:
+            return self._grid.channel(index, self._channels[index], box)
+        part = tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(box, self._box, strict=True))
+        return self._channels[index][part]
+
     def _ready(self, index: int, array: np.ndarray) -> np.ndarray:
-        return self._grid.channel(index, array, self._box) if self._grid.resamples else array
+        return self._grid.channel(index, array, self._box) if index in self._ahead else array
 
 
 def _normaliser(model: ModelFolder, index: int):

@@ -15,7 +15,8 @@ from clickpet.nnunet.nonzero_box import Box
 from clickpet.predict.accelerator import mixed_precision
 from clickpet.predict.finite_logits import require_finite
 from clickpet.predict.mirroring import mirrorings
-from clickpet.predict.sliding_window import SlidingWindowOutput, Tiling, importance_profiles, overlap, tile_of
+from clickpet.predict.sliding_window import SlidingWindowOutput
+from clickpet.predict.tiling import Tiling, importance_profiles, overlap, tile_of
 
 #: nnU-Net scales its importance map to this peak, to make use of what half precision has.
 PEAK = 10

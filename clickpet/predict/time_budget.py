@@ -15,7 +15,7 @@ import numpy as np
 
 from clickpet.errors import InputError
 from clickpet.predict.mirroring import VOXEL_LIMITS, Workload, expected_s, mirror_axes_for, plan_axes
-from clickpet.predict.sliding_window import tiling
+from clickpet.predict.tiling import tiling
 
 #: Columns of a table of grids: voxels and millimetres along x, y, z.
 COLUMNS = ("tracer", "nx", "ny", "nz", "dx", "dy", "dz")

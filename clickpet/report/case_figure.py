@@ -23,8 +23,8 @@ from clickpet.components import (
 from clickpet.images import spacing_mm
 from clickpet.report.style import BLACK, BLUE, DARK_GREY, GREEN, VERMILION, figure_style, new_figure
 
-#: SUV that is drawn black.
-WINDOW_MAX_SUV = 10.0
+#: SUV that is drawn black, by tracer: PSMA ligands reach far higher values than FDG. Without a tracer: that of FDG.
+WINDOW_MAX_SUV = {"fdg": 7.0, "psma": 15.0}
 #: Air around the body is cut off below this SUV, but for this margin.
 BODY_MIN_SUV = 0.15
 MARGIN_MM = 20.0
@@ -32,10 +32,10 @@ WIDTH_IN, MIN_HEIGHT_IN, MAX_HEIGHT_IN = 5.6, 2.8, 6.4
 #: Room for title and legend.
 FRAME_HEIGHT_IN = 0.9
 CASE_DPI = 110
-#: Characters in a line of the title.
-TITLE_WIDTH = 84
 OPACITY = 0.6
 _FOUND, _MISSED, _FALSE = GREEN, VERMILION, BLUE
+#: Colours of the parts of an `Outcome`.
+OUTCOME_COLOURS = {"matched": _FOUND, "missed": _MISSED, "false": _FALSE}
 #: Marker, colour and name of each kind of click, in the order of drawing.
 CLICK_MARKS = {"background": ("x", "#7a3e93", "background click"), "tumor": ("+", BLACK, "tumour click")}
 
@@ -73,14 +73,14 @@ def draw_case(
     lesions: np.ndarray,
     affine: np.ndarray,
     *,
+    tracer: str = "",
     truth: np.ndarray | None = None,
     clicks: Clicks | None = None,
-    title: str = "",
 ) -> Figure:
     """Coronal and sagittal projection of a case, patient upright, right side on the viewer's left.
 
     suv : g/ml (x, y, z);  lesions, truth : bool, same shape, truth None where there is none;  affine : voxel to
-    RAS+ mm;  clicks : on the same grid;  title : original case name.
+    RAS+ mm;  tracer : decides the SUV window;  clicks : on the same grid.
     """
     to_ras = nib.orientations.io_orientation(affine)
     turned_affine = affine @ nib.orientations.inv_ornt_aff(to_ras, suv.shape)
@@ -91,17 +91,22 @@ def draw_case(
         return nib.orientations.apply_orientation(array, to_ras)
 
     volume = turned(suv)
-    box = _body(volume, edges_mm)
+    box = body_box(volume, edges_mm)
     layers = {"lesions": lesions} if outcome is None else {**vars(outcome), "truth": truth}
     layers = {name: turned(mask)[box] for name, mask in layers.items()}
     points = {
         kind: _turned_points(getattr(clicks, kind), affine, turned_affine) - [part.start for part in box]
         for kind in (KINDS if clicks else ())
     }
-    return _draw(volume[box], layers, points, edges_mm, title, has_truth=truth is not None)
+    return _draw(volume[box], layers, points, edges_mm, window_max_suv(tracer), has_truth=truth is not None)
 
 
-def _body(volume: np.ndarray, edges_mm: Sequence[float]) -> tuple[slice, ...]:
+def window_max_suv(tracer: str) -> float:
+    """The SUV that is drawn black in pictures of a tracer's studies."""
+    return WINDOW_MAX_SUV.get(tracer, WINDOW_MAX_SUV["fdg"])
+
+
+def body_box(volume: np.ndarray, edges_mm: Sequence[float]) -> tuple[slice, ...]:
     """Box around uptake, seen from two sides, plus a margin; the whole volume where there is none."""
     coronal, sagittal = volume.max(axis=1) > BODY_MIN_SUV, volume.max(axis=0) > BODY_MIN_SUV
     profiles = (coronal.any(axis=1), sagittal.any(axis=1), coronal.any(axis=0))
@@ -121,18 +126,19 @@ def _turned_points(points, affine: np.ndarray, turned_affine: np.ndarray) -> np.
     return nib.affines.apply_affine(np.linalg.inv(turned_affine) @ affine, voxels)
 
 
-def _draw(volume, layers, points, edges_mm, title, *, has_truth) -> Figure:
+def _draw(volume, layers, points, edges_mm, max_suv, *, has_truth) -> Figure:
     lengths = [length * edge for length, edge in zip(volume.shape, edges_mm, strict=True)]
     with figure_style():
         height_in = WIDTH_IN * lengths[2] / (lengths[0] + lengths[1]) + FRAME_HEIGHT_IN
         figure = new_figure(min(max(height_in, MIN_HEIGHT_IN), MAX_HEIGHT_IN), WIDTH_IN)
         views = figure.subplots(1, 2, width_ratios=[lengths[0], lengths[1]])
         # RAS+ grows to the patient's right and to the front: both are flipped, so that right and nose are on the left.
-        for view, (along, across, name) in zip(views, ((1, 0, "coronal"), (0, 1, "sagittal")), strict=True):
+        sides = ((1, 0, "coronal", "RL"), (0, 1, "sagittal", "AP"))
+        for view, (along, across, name, ends) in zip(views, sides, strict=True):
             extent = (0, lengths[across], 0, lengths[2])
             projection = volume.max(axis=along).T[:, ::-1]
-            view.imshow(
-                projection, cmap="gray_r", vmin=0, vmax=WINDOW_MAX_SUV, origin="lower", extent=extent, aspect="equal"
+            grey = view.imshow(
+                projection, cmap="gray_r", vmin=0, vmax=max_suv, origin="lower", extent=extent, aspect="equal"
             )
             for layer, colour in (("lesions", _FALSE), ("matched", _FOUND), ("false", _FALSE), ("missed", _MISSED)):
                 if layer in layers:
@@ -154,9 +160,13 @@ def _draw(volume, layers, points, edges_mm, title, *, has_truth) -> Figure:
             view.set_xlim(0, lengths[across])
             view.set_ylim(0, lengths[2])
             view.set_axis_off()
-            view.set_title(name, fontsize=7, fontweight="normal", color=DARK_GREY)
-        _scale_bar(views[0], lengths)
-        figure.suptitle(_wrapped(title), fontsize=8, x=0.01, ha="left", parse_math=False)
+            view.set_title(name, fontsize=7, fontweight="normal", color=DARK_GREY, loc="center")
+            for place, (end, side) in zip((0.01, 0.99), zip(ends, ("left", "right"), strict=True), strict=True):
+                view.text(place, 0.99, end, transform=view.transAxes, fontsize=8, fontweight="bold", ha=side, va="top")
+            _scale_bar(view, lengths[across], lengths[2])
+        bar = figure.colorbar(grey, ax=views, location="right", shrink=0.35, aspect=18, pad=0.01, ticks=[0, max_suv])
+        bar.ax.set_title("SUV", fontsize=6.5, fontweight="normal", loc="center")
+        bar.ax.tick_params(labelsize=6.5)
         figure.legend(handles=_legend(points, has_truth), loc="outside lower left", ncols=4, fontsize=6.5)
     return figure
 
@@ -185,11 +195,11 @@ def _outline(view, mask, extent) -> None:
     )
 
 
-def _scale_bar(view, lengths) -> None:
-    length_mm = next((length for length in (100, 10) if length < 0.6 * lengths[0]), None)
+def _scale_bar(view, width_mm: float, height_mm: float) -> None:
+    length_mm = next((length for length in (100, 10) if length < 0.6 * width_mm), None)
     if length_mm is None:
         return
-    start, height = 0.03 * lengths[0], 0.02 * lengths[2]
+    start, height = 0.03 * width_mm, 0.02 * height_mm
     view.plot([start, start + length_mm], [height, height], color=BLACK, linewidth=1.6)
     view.text(start + length_mm / 2, 1.6 * height, f"{length_mm // 10} cm", fontsize=6, ha="center", va="bottom")
 
@@ -208,8 +218,3 @@ def _legend(points, has_truth: bool) -> list:
         label = f"{label} (n = {len(points.get(kind, ()))})"
         handles.append(Line2D([], [], color=colour, marker=marker, linestyle="none", markersize=5, label=label))
     return handles
-
-
-def _wrapped(title: str) -> str:
-    """`title` in lines of TITLE_WIDTH characters."""
-    return "\n".join(title[start : start + TITLE_WIDTH] for start in range(0, len(title), TITLE_WIDTH))

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from clickpet.cohort import JOINT
 from clickpet.evaluate.run_results import RunResults
-from clickpet.report.page import DASH, Cell, Section, Table, Text, number
+from clickpet.report.method_section import click_sources, lesion_curves
+from clickpet.report.page import DASH, Cell, Section, Table, Text, number, study_cell
 from clickpet.report.style import tracer_name
 
 SPLIT_NAMES = {"train": "train (cross-validated)", "test": "test (held out)", "predict": "predict (no truth)"}
@@ -16,7 +18,7 @@ SPLIT_NAMES = {"train": "train (cross-validated)", "test": "test (held out)", "p
 def data_section(run: RunResults) -> Section:
     """Counts per tracer, centre and split, SUV audit, quality findings."""
     blocks = [Text(f"{cohort_sentence(run.cohort)} {clicks_sentence(run)}".strip()), cohort_table(run)]
-    blocks += _missing_sentences(run.cohort)
+    blocks += _missing_sentences(run)
     blocks += suv_blocks(run)
     blocks += quality_blocks(run)
     return Section("data", "Studies", blocks)
@@ -34,17 +36,10 @@ def cohort_sentence(cohort: pd.DataFrame) -> str:
 
 
 def clicks_sentence(run: RunResults) -> str:
-    """For how many studies clicks were given, and what was done for the others."""
-    if "clicks" not in run.cohort:
-        return ""
-    given, total = int(run.cohort["clicks"].notna().sum()), len(run.cohort)
-    others = {"missing": "simulated for the others where they have a truth", "never": "not made up for the others"}
-    how = run.config["clicks"]["simulate"]
-    if how == "always":
-        return "Clicks were simulated for every study with a truth."
-    if given == total:
-        return "Clicks were given for all studies."
-    return f"Clicks were given for {given} of {total} studies and {others[how]}."
+    """For how many studies clicks were given, simulated, or neither."""
+    source = click_sources(run)
+    parts = [("given", source.given), ("simulated", source.simulated), ("none", source.none)]
+    return "Clicks: " + ", ".join(f"{how} for {count} studies" for how, count in parts if count) + "."
 
 
 def cohort_table(run: RunResults) -> Table:
@@ -104,15 +99,13 @@ def _counts(members: pd.DataFrame) -> list[object]:
     ]
 
 
-def _missing_sentences(cohort: pd.DataFrame) -> list[Text]:
-    splits, tracers = set(cohort["split"]), sorted(set(cohort["tracer"]) - {""})
+def _missing_sentences(run: RunResults) -> list[Text]:
+    cohort, trained = run.cohort, list(lesion_curves(run))
+    splits = set(cohort["split"])
     sentences = []
-    if len(tracers) == 1:
-        sentences.append(
-            f"All studies are {tracer_name(tracers[0])}: one lesion model was trained, and the tracer discriminator is "
-            "trivial."
-        )
-    if "test" not in splits:
+    if len(trained) == 1 and trained != [JOINT]:
+        sentences.append(f"All train studies are {tracer_name(trained[0])}: one lesion model was trained.")
+    if "test" not in splits and len(run.scores):
         sentences.append("There is no held-out test study: all scores are from cross-validation.")
     if "train" not in splits:
         sentences.append("There is no train study: nothing was trained on this cohort.")
@@ -151,7 +144,7 @@ def suv_blocks(run: RunResults) -> list:
                 "suv-warnings",
                 "Remarks of the import: SUV, and CT against PET.",
                 [("Study", "text"), ("Remark", "text")],
-                [[run.names.get(slug, slug), text] for slug, text in warned],
+                [[study_cell(run.names.get(slug, slug), slug), text] for slug, text in warned],
             )
         )
     details = [name for name in _value_names(audits) if name not in ("source", "rule", "warnings")]
@@ -162,7 +155,7 @@ def suv_blocks(run: RunResults) -> list:
                 "What the SUV of each study was computed from.",
                 [("Study", "text"), *((name.replace("_", " "), "text") for name in details)],
                 [
-                    [run.names.get(slug, slug), *(_short(audit.get(name)) for name in details)]
+                    [study_cell(run.names.get(slug, slug), slug), *(_short(audit.get(name)) for name in details)]
                     for slug, audit in audits.items()
                 ],
                 folded=f"SUV audit of every study ({len(audits)})",
@@ -196,7 +189,10 @@ def quality_blocks(run: RunResults) -> list:
         for (severity, code), members in run.quality.groupby(["severity", "code"], sort=False)
     ]
     details = run.quality[[name for name in run.quality.columns if name != "slug"]].astype(object)
-    rows = details.where(run.quality.notna(), None).to_numpy().tolist()
+    rows = [
+        [study_cell(value, slug) if name == "case" else value for name, value in row.items()]
+        for row, slug in zip(details.where(details.notna(), None).to_dict("records"), run.quality["slug"], strict=True)
+    ]
     kind_columns = [("Severity", "text"), ("Kind", "text"), ("Studies", "number"), ("Findings", "number")]
     columns = [(name.capitalize(), "number" if name == "value" else "text") for name in details.columns]
     return [

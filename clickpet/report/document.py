@@ -9,7 +9,8 @@ from clickpet.report.data_section import cohort_sentence, data_section
 from clickpet.report.gallery import gallery_section
 from clickpet.report.method_section import methods_section
 from clickpet.report.model_section import tracer_section, training_section
-from clickpet.report.page import estimate, render_page
+from clickpet.report.page import Section, estimate, render_page
+from clickpet.report.patients_section import patients_section
 from clickpet.report.run_section import prediction_section, provenance_section
 from clickpet.report.score_section import interactive_section, scores_section
 from clickpet.report.style import tracer_name
@@ -18,26 +19,33 @@ TITLE = "Click-guided lesion segmentation in whole-body PET/CT"
 
 
 def build_report(run: RunResults, *, worst_cases: int = 40) -> str:
-    """The whole report as HTML text: complete without network, scripts or other files.
+    """The whole report as HTML text: complete without network or other files.
 
-    worst_cases : how many case pictures are embedded; the others are listed with their places.
+    worst_cases : how many of the worst studies are shown with pictures, beside a sample of the others and new patients;
+    the pictures of all others are listed with their places.
     """
     return render_page(
         title=TITLE,
         lead=cohort_sentence(run.cohort) + _lead(run),
         highlights=highlights(run),
-        sections=[
-            methods_section(run.config),
-            data_section(run),
-            tracer_section(run),
-            training_section(run),
-            scores_section(run),
-            interactive_section(run),
-            prediction_section(run),
-            gallery_section(run, worst_cases),
-            provenance_section(run),
-        ],
+        sections=[section for section in _sections(run, worst_cases) if section],
     )
+
+
+def _sections(run: RunResults, worst_cases: int) -> list[Section | None]:
+    """The sections in their order; None for one that this run has nothing for."""
+    return [
+        methods_section(run),
+        data_section(run),
+        tracer_section(run),
+        training_section(run),
+        scores_section(run),
+        interactive_section(run),
+        patients_section(run),
+        prediction_section(run),
+        gallery_section(run, worst_cases),
+        provenance_section(run),
+    ]
 
 
 def _lead(run: RunResults) -> str:

@@ -26,12 +26,12 @@ LABELS = ("case", "file", "tracer", "patient", "centre", "split")
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written of a study.  row : of studies.csv;  lesions : of `measure_lesions`;  seg : whether a DICOM SEG
-    was written."""
+    """What was written of a study.  row : of studies.csv;  lesions : of `measure_lesions`;  objects : kinds of DICOM
+    objects."""
 
     row: dict
     lesions: pd.DataFrame
-    seg: bool
+    objects: tuple[str, ...]
 
 
 def choose_studies(
@@ -78,28 +78,32 @@ def export_results(
     to: str | Path,
     *,
     identity: str = "case",
+    kinds: Sequence[str] = ("seg",),
+    contours_on: str = "pet",
     jobs: int = 1,
     progress: Callable[[str], None] = print,
 ) -> list[Exported]:
     """Export the final masks of `studies` (see `choose_studies`) below `to`; returns what was written.
 
-    masks/{case}.nii.gz : the mask on the grid of the PET, NIfTI;  seg/{case}.dcm : where the PET is DICOM, a DICOM
-    Segmentation on its slices;  tables/{case}.csv : its lesions as `measure_lesions` gives them;  lesions.csv,
-    studies.csv : all lesions, and a row a study with lesions, TMTV, TLG, SUVmax.  {case} is the name in the cohort
-    table; one that cannot be a file's name becomes its slug, which the column `file` tells.
-    identity : whom a SEG names, see `clickpet.dicom.seg_export.write_seg`;  jobs : processes;  progress : called
-    with a line for each study.
+    masks/{case}.nii.gz : the mask on the grid of the PET, NIfTI;  seg/{case}.dcm, rtstruct/{case}.dcm, sr/{case}.dcm :
+    where the PET is DICOM, the objects of `kinds` (see `clickpet.report.dicom_results`);  tables/{case}.csv : its
+    lesions as `measure_lesions` gives them, with the tracking identifiers of the DICOM objects;  lesions.csv,
+    studies.csv : all lesions, and a row a study with lesions, TMTV, TLG, SUVmax, Dmax.  {case} is the name in the
+    cohort table; one that cannot be a file's name becomes its slug, which the column `file` tells.
+    identity : whom an object names, see `clickpet.dicom.seg_export.write_seg`;  contours_on : "pet" or "ct";
+    jobs : processes;  progress : called with a line for each study.
 
     Raises InputError for a DICOM PET that was changed since, so that the mask is not on its grid.
     """
     results, to = Path(results), Path(to)
-    work = partial(_export_study, results=results, to=to, identity=identity)
+    how = {"identity": identity, "contours_on": contours_on}
+    work = partial(_export_study, results=results, to=to, kinds=tuple(kinds), how=how)
     names = file_names(studies)
     done: list[Exported] = []
     for exported in _map_studies(work, studies, names, jobs):
         done.append(exported)
-        row, seg = exported.row, ", SEG" if exported.seg else ""
-        progress(f"{row['case']}: {row['lesions']} lesions, {row['tmtv_ml']:.1f} ml{seg}")
+        row, also = exported.row, "".join(f", {kind.upper()}" for kind in exported.objects)
+        progress(f"{row['case']}: {row['lesions']} lesions, {row['tmtv_ml']:.1f} ml{also}")
     write_table(to / "studies.csv", pd.DataFrame([one.row for one in done]))
     write_table(to / "lesions.csv", pd.concat([_named(one) for one in done], ignore_index=True))
     return done
@@ -130,23 +134,28 @@ def _mask_of(results: Path, study: Study) -> Path:
     return results / "cases" / study.slug / "lesions.nii.gz"
 
 
-def _export_study(study: Study, name: str, *, results: Path, to: Path, identity: str) -> Exported:
+def _export_study(study: Study, name: str, *, results: Path, to: Path, kinds: tuple[str, ...], how: dict) -> Exported:
     folder = results / "cases" / study.slug
     source = _mask_of(results, study)
     mask = read_image(source)
-    dicom = holds_dicom(study.pet)
-    if dicom:
-        from clickpet.dicom.seg_export import write_seg
+    lesions = measure_lesions(mask.array, read_image(folder / "suv.nii.gz").array, mask.affine)
+    kinds = kinds if holds_dicom(study.pet) else ()
+    if kinds:
+        from clickpet.report.dicom_results import require_dicom, with_tracking, write_dicom_results
 
+        require_dicom(kinds, pet=study.pet, ct=study.ct, contours_on=how["contours_on"])
+        paths = {kind: to / kind / f"{name}.dcm" for kind in kinds}
         clicked = bool(read_json(folder / "clicks.json").get("points"))
-        write_seg(to / "seg" / f"{name}.dcm", mask.array, mask.affine, study.pet, case=study.case, identity=identity,
-                  semiautomatic=clicked)  # fmt: skip
+        write_dicom_results(paths, mask.array, mask.affine, lesions, pet=study.pet, ct=study.ct, case=study.case,
+                            semiautomatic=clicked, **how)  # fmt: skip
+    totals = measure_study(lesions)
+    if kinds:
+        lesions = with_tracking(lesions, mask.array, mask.affine, study.pet)
     with replacing(to / "masks" / f"{name}.nii.gz") as temporary:
         shutil.copyfile(source, temporary)
-    lesions = measure_lesions(mask.array, read_image(folder / "suv.nii.gz").array, mask.affine)
     write_table(to / "tables" / f"{name}.csv", lesions)
     labels = {label: name if label == "file" else getattr(study, label) for label in LABELS}
-    return Exported({**labels, **measure_study(lesions)}, lesions, dicom)
+    return Exported({**labels, **totals}, lesions, kinds)
 
 
 def _named(exported: Exported) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from clickpet.evaluate.agreement import agreement, volume_class
@@ -34,6 +35,10 @@ from clickpet.report.style import (
 
 #: Pictures side by side in a gallery.
 GALLERY_COLUMNS = 3
+#: Characters in a line of a name above a picture, and room for it.
+GALLERY_TITLE_WIDTH, GALLERY_TITLE_IN = 44, 0.25
+#: Volumes whose largest is so many times their median are drawn on a logarithmic axis.
+SKEWED = 10
 #: Scores of the official evaluation: column, name, unit.
 METRICS = (
     ("dice", "Dice", ""),
@@ -100,28 +105,54 @@ def draw_training_curves(training: Mapping[str, Sequence[TrainingCurve]]) -> Fig
         return note_figure("No model was trained in this run: there are no training curves.")
     with figure_style():
         figure = new_figure(1.9 * len(rows))
-        panels = figure.subplots(len(rows), 2, squeeze=False)
-        for (model, curves), (loss, quality) in zip(rows.items(), panels, strict=True):
+        grid = figure.add_gridspec(len(rows), 2)
+        for place, (model, curves) in enumerate(rows.items()):
             name = "Discriminator" if model == "tracer" else tracer_name(model)
             measure = "accuracy" if model == "tracer" else "pseudo-Dice"
-            for index, curve in enumerate(curves):
-                look = {"color": GROUP_COLOURS[index % len(GROUP_COLOURS)], "linewidth": 1}
-                marker = "." if len(curve.epochs) < 20 else None
-                loss.plot(curve.epochs, curve.train_loss, marker=marker, **look)
-                loss.plot(curve.epochs, curve.val_loss, linestyle=":", marker=marker, **look)
-                quality.plot(curve.epochs, curve.quality, marker=marker, **look, label=f"fold {curve.fold}")
-            loss.set_title(f"{name}: loss")
-            quality.set_title(f"{name}: {measure}")
-            for panel in (loss, quality):
-                panel.set_xlabel("epoch")
-                panel.xaxis.set_major_locator(MaxNLocator(integer=True))
-            loss.set_ylabel("loss")
-            quality.set_ylabel(measure)
-            lines = [loss.plot([], [], color=BLACK, linestyle=style, linewidth=1)[0] for style in ("-", ":")]
-            loss.legend(lines, ["training", "validation"], loc="upper right")
-            quality.set_ylim(0, 1.02)
-            quality.legend(loc="best", ncols=2)
+            measured = any(np.isfinite(curve.quality).any() for curve in curves)
+            loss = figure.add_subplot(grid[place, 0] if measured else grid[place, :])
+            _draw_losses(loss, curves, name=f"{name}: loss", folds=not measured)
+            if measured:
+                _draw_quality(figure.add_subplot(grid[place, 1]), curves, name=name, measure=measure)
     return figure
+
+
+def _curve_look(place: int, curve: TrainingCurve) -> dict:
+    colour = GROUP_COLOURS[place % len(GROUP_COLOURS)]
+    return {"color": colour, "linewidth": 1, "marker": "." if len(curve.epochs) < 20 else None}
+
+
+def _draw_losses(panel, curves: Sequence[TrainingCurve], *, name: str, folds: bool) -> None:
+    """Training loss and, where there is one, validation loss of each fold; folds : name them in the legend."""
+    styles = {"training": "-"}
+    if any(np.isfinite(curve.val_loss).any() for curve in curves):
+        styles["validation"] = ":"
+    for place, curve in enumerate(curves):
+        look = _curve_look(place, curve)
+        panel.plot(curve.epochs, curve.train_loss, **look)
+        if "validation" in styles:
+            panel.plot(curve.epochs, curve.val_loss, linestyle=":", **look)
+    handles = [Line2D([], [], color=BLACK, linestyle=style, linewidth=1, label=kind) for kind, style in styles.items()]
+    if folds:
+        handles += [Line2D([], [], label=f"fold {curve.fold}", **_curve_look(place, curve))
+                    for place, curve in enumerate(curves)]  # fmt: skip
+    panel.legend(handles=handles, loc="upper right")
+    _label_epochs(panel, name, "loss")
+
+
+def _draw_quality(panel, curves: Sequence[TrainingCurve], *, name: str, measure: str) -> None:
+    for place, curve in enumerate(curves):
+        panel.plot(curve.epochs, curve.quality, **_curve_look(place, curve), label=f"fold {curve.fold}")
+    panel.set_ylim(0, 1.02)
+    panel.legend(loc="best", ncols=2)
+    _label_epochs(panel, f"{name}: {measure}", measure)
+
+
+def _label_epochs(panel, title: str, measure: str) -> None:
+    panel.set_title(title)
+    panel.set_xlabel("epoch")
+    panel.set_ylabel(measure)
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def draw_dice_by_case(scores: pd.DataFrame) -> Figure:
@@ -159,7 +190,7 @@ def draw_bland_altman(scores: pd.DataFrame) -> Figure:
         return note_figure("No study has a truth to compare its total lesion volume with.")
     tracers = sorted(scores["tracer"].unique())
     with figure_style():
-        figure = new_figure(2.9)
+        figure = new_figure(3.2)
         panels = figure.subplots(1, len(tracers), squeeze=False)[0]
         for tracer, panel in zip(tracers, panels, strict=True):
             rows = scores[scores["tracer"] == tracer]
@@ -167,7 +198,7 @@ def draw_bland_altman(scores: pd.DataFrame) -> Figure:
             mean = (rows["prediction_volume_ml"] + rows["truth_volume_ml"]) / 2
             panel.scatter(
                 mean, difference, s=14, linewidths=0, alpha=0.75, color=TRACER_COLOURS.get(tracer),
-                marker=TRACER_MARKERS.get(tracer, "s"),
+                marker=TRACER_MARKERS.get(tracer, "s"), clip_on=False, zorder=3,
             )  # fmt: skip
             bias, low, high = agreement(difference.to_numpy())
             panel.axhline(0, color=LIGHT_GREY, linewidth=0.8)
@@ -175,15 +206,25 @@ def draw_bland_altman(scores: pd.DataFrame) -> Figure:
                 if np.isfinite(value):
                     panel.axhline(value, color=BLACK, linewidth=1, linestyle=style)
                     panel.annotate(
-                        f"{name} {number(value, 1).text} ml", (1, value), xycoords=("axes fraction", "data"),
-                        ha="right", va="bottom", fontsize=6.5,
+                        f"{name}\n{number(value, 1).text} ml", (1.01, value), xycoords=("axes fraction", "data"),
+                        ha="left", va="center", fontsize=6.5,
                     )  # fmt: skip
-            logarithmic(panel, "x", linear_below=1)
-            panel.set_xlim(left=0)
+            _volume_axis(panel, mean)
             panel.set_title(_label(tracer, rows))
             panel.set_xlabel("mean of predicted and true TMTV (ml)")
         panels[0].set_ylabel("predicted minus true TMTV (ml)")
     return figure
+
+
+def _volume_axis(panel, volumes_ml: pd.Series) -> None:
+    """An axis from 0 that spreads the volumes: logarithmic above 1 ml where most are far below the largest."""
+    known = volumes_ml[volumes_ml > 0]
+    largest = known.max() if len(known) else 1.0
+    if len(known) and largest > SKEWED * known.median():
+        logarithmic(panel, "x", linear_below=1)
+        panel.set_xlim(0, largest * 1.5)
+    else:
+        panel.set_xlim(0, largest * 1.05)
 
 
 def draw_sensitivity_by_volume(sensitivity: pd.DataFrame) -> Figure:
@@ -218,22 +259,24 @@ def draw_sensitivity_by_volume(sensitivity: pd.DataFrame) -> Figure:
     return figure
 
 
-def draw_gallery(pictures: Sequence[str | Path]) -> Figure:
-    """Case pictures side by side, in the given order."""
+def draw_gallery(pictures: Mapping[str, str | Path]) -> Figure:
+    """Case pictures side by side, in the given order, each under its name."""
     from matplotlib.image import imread
 
     if not pictures:
         return note_figure("No case picture was drawn.")
-    images = [imread(path) for path in pictures]
+    images = {name: imread(path) for name, path in pictures.items()}
     n_rows = -(-len(images) // GALLERY_COLUMNS)
     with figure_style():
-        tallest = max(image.shape[0] / image.shape[1] for image in images)
-        figure = new_figure(PAGE_WIDTH_IN / GALLERY_COLUMNS * tallest * n_rows)
+        tallest = max(image.shape[0] / image.shape[1] for image in images.values())
+        figure = new_figure((PAGE_WIDTH_IN / GALLERY_COLUMNS * tallest + GALLERY_TITLE_IN) * n_rows)
         panels = figure.subplots(n_rows, GALLERY_COLUMNS, squeeze=False)
         for panel in panels.flat:
             panel.set_axis_off()
-        for panel, image in zip(panels.flat, images, strict=False):
+        for panel, (name, image) in zip(panels.flat, images.items(), strict=False):
             panel.imshow(image, interpolation="antialiased")
+            lines = [name[start : start + GALLERY_TITLE_WIDTH] for start in range(0, len(name), GALLERY_TITLE_WIDTH)]
+            panel.set_title("\n".join(lines), fontsize=5.5, fontweight="normal")
     return figure
 
 

@@ -113,7 +113,7 @@ def draw_lesion_slice(study: SliceStudy, lesion: int, *, window_max_suv: float) 
         _limit(whole, _body_frame(study, plane))
         _limit(zoomed, frame)
         height_mm = float(apply_affine(study.affine, (0, 0, plane))[2])
-        whole.set_title(f"axial, z = {height_mm:.0f} mm", fontsize=6.5, fontweight="normal")
+        whole.set_title(f"axial, z = {round(height_mm)} mm", fontsize=6.5, fontweight="normal")
         zoomed.set_title(f"lesion {lesion}", fontsize=6.5)
     return figure
 

@@ -7,21 +7,17 @@ from collections.abc import Mapping
 import numpy as np
 
 from clickpet.evaluate.run_results import RunResults
-from clickpet.report.page import Section, Table, Text, figure_blocks, number
+from clickpet.report.method_section import discriminator_curves, lesion_curves
+from clickpet.report.page import Section, Table, Text, figure_blocks, number, study_cell
 from clickpet.report.style import tracer_name
 
 
-def tracer_section(run: RunResults) -> Section:
-    """How often the discriminator was right, in all, per true tracer and per fold, and where it was wrong."""
+def tracer_section(run: RunResults) -> Section | None:
+    """How often the discriminator was right, in all, per true tracer and per fold, and where it was wrong; None where
+    it was asked about no study."""
     accuracy = run.accuracy
-    title = "Tracer discriminator"
     if not accuracy.get("n"):
-        n_not_asked = accuracy.get("not_asked", 0)
-        text = "The discriminator was asked about no study"
-        text += (
-            f": the tracer of {n_not_asked} studies follows from the cohort (one tracer only)." if n_not_asked else "."
-        )
-        return Section("discriminator", title, [Text(text)])
+        return None
     names = list(accuracy["confusion"])
     blocks: list = [
         Text(accuracy_sentence(accuracy)),
@@ -45,12 +41,15 @@ def tracer_section(run: RunResults) -> Section:
                 "wrong-tracer",
                 "Studies taken for the other tracer. They are segmented by the wrong lesion model and scored so.",
                 [("Study", "text"), ("True", "text"), ("Found", "text")],
-                [[row["case"], tracer_name(row["tracer"]), tracer_name(row["tracer_found"])] for row in rows],
+                [
+                    [study_cell(row["case"], row["slug"]), tracer_name(row["tracer"]), tracer_name(row["tracer_found"])]
+                    for row in rows
+                ],
             )
         )
     else:
         blocks.append(Text("No study was taken for the other tracer."))
-    return Section("discriminator", title, blocks)
+    return Section("discriminator", "Tracer discriminator", blocks)
 
 
 def accuracy_sentence(accuracy: Mapping) -> str:
@@ -58,29 +57,27 @@ def accuracy_sentence(accuracy: Mapping) -> str:
     low, high = accuracy["accuracy_low"], accuracy["accuracy_high"]
     text = (
         f"{accuracy['correct']} of {accuracy['n']} studies were given the right tracer: accuracy "
-        f"{accuracy['accuracy'] * 100:.1f} % (95 % Wilson interval {low * 100:.1f} % to {high * 100:.1f} %). Train "
-        "studies are told by the fold that did not see their patient, others by the majority of all folds."
+        f"{accuracy['accuracy'] * 100:.1f} % (95 % Wilson interval {low * 100:.1f} % to {high * 100:.1f} %)."
     )
     if accuracy["not_asked"]:
         text += f" For {accuracy['not_asked']} studies the discriminator was not asked."
     return text
 
 
-def training_section(run: RunResults) -> Section:
-    """Curves per tracer and fold, and where they ended."""
+def training_section(run: RunResults) -> Section | None:
+    """Curves per tracer and fold, and where they ended; None where nothing was trained."""
     curves = [(model, curve) for model, folds in run.training.items() for curve in folds]
     if not curves:
-        return Section("training", "Training", [Text("No model was trained in this run.")])
+        return None
     blocks: list = figure_blocks(
         run.figures,
         (
             "training_curves",
-            "Training of each fold. The training loss of a lesion model is that of both heads, its validation loss "
-            "that of the lesions alone: they are not on one scale. Pseudo-Dice is nnU-Net's: over random patches of "
-            "the held-out fold, not over whole studies; the last checkpoint is used, whatever the curve. The "
-            "discriminator stops early on patients drawn from its training studies, so its curve knows nothing of the "
-            "held-out fold.",
+            curves_caption(run),
             "Loss and pseudo-Dice over epochs, a line per fold",
+            "curves that still fall when they end (more epochs may help), a fold that parts from the others (its "
+            "patients differ, or its split is unlucky), and a validation loss that rises while the training loss falls "
+            "(overfitting).",
         ),
     )
     columns = [("Model", "text"), ("Fold", "text"), ("Training studies", "number"), ("Held-out studies", "number")]
@@ -109,6 +106,27 @@ def training_section(run: RunResults) -> Section:
             Text(f"Discriminator, folds {', '.join(constant)}: all training studies have one tracer; nothing to train.")
         )
     return Section("training", "Training", blocks)
+
+
+def curves_caption(run: RunResults) -> str:
+    """Caption of the training curves: of what was trained, and how."""
+    parts = ["Training of each fold."]
+    if lesion_curves(run):
+        if run.config["organs"]["provider"] != "none":
+            parts.append(
+                "The training loss of a lesion model is that of both heads, its validation loss that of the lesions "
+                "alone: they are not on one scale."
+            )
+        parts.append(
+            "Pseudo-Dice is nnU-Net's: over random patches of the held-out fold, not over whole studies; the last "
+            "checkpoint is used, whatever the curve."
+        )
+    if any(curve.stopping_cases for curve in discriminator_curves(run)):
+        parts.append(
+            "The discriminator is watched on patients drawn from its training studies, so its validation curves know "
+            "nothing of the held-out fold."
+        )
+    return " ".join(parts)
 
 
 def _last(values: np.ndarray) -> float:

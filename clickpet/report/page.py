@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,8 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from clickpet.report.embedding import Picture, embed_png
+
 #: Typographic signs that code would mix up with a hyphen.
 DASH, MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
 _REFERENCE = re.compile(r"\[\[([a-z0-9_-]+)\]\]")
@@ -19,10 +20,14 @@ _REFERENCE = re.compile(r"\[\[([a-z0-9_-]+)\]\]")
 
 @dataclass(frozen=True)
 class Cell:
-    """What a table shows and what it is sorted by (a number, or None: by its text)."""
+    """What a table shows and what it is sorted by (a number, or None: by its text).
+
+    link : key of a study's pictures; a link where the page has them, plain text where it does not.
+    """
 
     text: str
     value: float | None = None
+    link: str = ""
 
     @property
     def sort(self) -> str | None:
@@ -70,39 +75,77 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """A PNG picture with its caption; `alt` says what a reader who cannot see it misses."""
+    """A PNG picture with its caption.
+
+    alt : what a reader who cannot see it misses;  look : what to look for in it.
+    """
 
     key: str
     caption: str
     png: bytes
     alt: str
+    look: str = ""
 
     kind = "figure"
     label = "Figure"
 
     @property
-    def source(self) -> str:
-        return png_source(self.png)
+    def picture(self) -> Picture:
+        return embed_png(self.png)
+
+
+@dataclass(frozen=True)
+class StudyPictures:
+    """Pictures of a study: its projections, and what is shown when one opens it.
+
+    key : what `Cell.link` names;  rotation : `views` projections side by side, over half a turn;  slices : of its
+    lesions. Both may be None.
+    """
+
+    key: str
+    name: str
+    facts: str
+    projections: Picture
+    rotation: Picture | None = None
+    views: int = 1
+    slices: Picture | None = None
 
     @property
-    def size_px(self) -> tuple[int, int]:
-        return png_size_px(self.png)
+    def size_bytes(self) -> int:
+        """What they add to a page."""
+        return sum(one.size_bytes for one in (self.projections, self.rotation, self.slices) if one)
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """Pictures under one caption, each with a title and a line of facts: (title, facts, png)."""
+    """Studies that one may open, under one caption."""
 
     key: str
     caption: str
-    pictures: Sequence[tuple[str, str, bytes]]
+    studies: Sequence[StudyPictures]
 
     kind = "gallery"
     label = "Figure"
 
+
+@dataclass(frozen=True)
+class Plates:
+    """Pictures side by side under one caption, each with a title and a line of facts: (title, facts, PNG).
+
+    look : what to look for in them.
+    """
+
+    key: str
+    caption: str
+    plates: Sequence[tuple[str, str, bytes]]
+    look: str = ""
+
+    kind = "plates"
+    label = "Figure"
+
     @property
-    def items(self) -> list[tuple[str, str, str, tuple[int, int]]]:
-        return [(title, facts, png_source(png), png_size_px(png)) for title, facts, png in self.pictures]
+    def pictures(self) -> list[tuple[str, str, Picture]]:
+        return [(title, facts, embed_png(png)) for title, facts, png in self.plates]
 
 
 @dataclass(frozen=True)
@@ -133,12 +176,14 @@ def render_page(
     Tables and figures are numbered in their order; `[[key]]` in any text or caption becomes a link to one
     (and stays as it is where it names none).
     """
-    numbers, labels = {}, {}
+    numbers, labels, studies = {}, {}, set()
     for section in sections:
         for block in section.blocks:
             if hasattr(block, "label"):
                 numbers[block.label] = numbers.get(block.label, 0) + 1
                 labels[block.key] = f"{block.label} {numbers[block.label]}"
+            if isinstance(block, Gallery):
+                studies.update(study.key for study in block.studies)
 
     def linked(text):
         def link(match):
@@ -157,7 +202,9 @@ def render_page(
     )
     environment.filters["linked"] = linked
     template = environment.get_template("report.html.j2")
-    return template.render(title=title, lead=lead, sections=sections, highlights=highlights, labels=labels)
+    return template.render(
+        title=title, lead=lead, sections=sections, highlights=highlights, labels=labels, studies=studies
+    )
 
 
 def as_cell(value: object) -> Cell:
@@ -173,6 +220,16 @@ def as_cell(value: object) -> Cell:
     if isinstance(value, float):
         return number(value)
     return Cell(str(value))
+
+
+def study_key(slug: str) -> str:
+    """Key of a study's pictures."""
+    return f"study-{slug}"
+
+
+def study_cell(name: str, slug: str) -> Cell:
+    """A study's name, which opens its pictures where the page has them."""
+    return Cell(name, link=study_key(slug))
 
 
 def number(value: float | None, digits: int = 2, unit: str = "") -> Cell:
@@ -192,27 +249,10 @@ def estimate(mean: float | None, low: float | None, high: float | None, digits: 
     return Cell(f"{center.text} ({number(low, digits).text} to {number(high, digits).text})", center.value)
 
 
-def png_source(png: bytes) -> str:
-    """A PNG as the `src` of an image element."""
-    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
-
-
-def png_size_px(png: bytes) -> tuple[int, int]:
-    """Width and height of a PNG in pixels, from its header. Raises ValueError if it is none."""
-    if png[:8] != b"\x89PNG\r\n\x1a\n" or png[12:16] != b"IHDR":
-        raise ValueError("not a PNG picture")
-    return int.from_bytes(png[16:20], "big"), int.from_bytes(png[20:24], "big")
-
-
-def read_png(path: str | Path) -> bytes:
-    """The bytes of a PNG file."""
-    return Path(path).read_bytes()
-
-
-def figure_blocks(pictures: Mapping[str, str | Path], *entries: tuple[str, str, str]) -> list[Figure]:
-    """Figures of those `entries` (name, caption, alt) whose PNG is among `pictures` (paths by name)."""
+def figure_blocks(pictures: Mapping[str, str | Path], *entries: tuple[str, str, str, str]) -> list[Figure]:
+    """Figures of those `entries` (name, caption, alt, what to look for) whose PNG `pictures` has (paths by name)."""
     return [
-        Figure(name.replace("_", "-"), caption, read_png(pictures[name]), alt)
-        for name, caption, alt in entries
+        Figure(name.replace("_", "-"), caption, Path(pictures[name]).read_bytes(), alt, look)
+        for name, caption, alt, look in entries
         if name in pictures
     ]

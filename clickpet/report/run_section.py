@@ -9,16 +9,16 @@ import yaml
 
 from clickpet.evaluate.run_results import RunResults
 from clickpet.predict.mirroring import mirror_axes_for
-from clickpet.report.page import DASH, Cell, Listing, Section, Table, Text, number
+from clickpet.report.page import DASH, Cell, Listing, Section, Table, Text, number, study_cell
 
 #: nnU-Net counts axes as z, y, x.
 _AXIS_NAMES = "zyx"
 
 
-def prediction_section(run: RunResults) -> Section:
-    """Mirroring axes as expected and as used, tiles, times, memory and disagreement of the folds."""
+def prediction_section(run: RunResults) -> Section | None:
+    """Mirroring axes as expected and as used, tiles, times, memory and disagreement of the folds; None without one."""
     if not run.predictions:
-        return Section("prediction", "Prediction", [Text("No record of a prediction was given.")])
+        return None
     records = run.predictions
     expected = {slug: expected_axes(record, run.config["predict"]) for slug, record in records.items()}
     groups: dict[tuple[str, str], list[Mapping]] = {}
@@ -128,7 +128,7 @@ def _per_case(run: RunResults, expected: Mapping) -> Table:
     for slug, record in run.predictions.items():
         rows.append(
             [
-                run.names.get(slug, slug),
+                study_cell(run.names.get(slug, slug), slug),
                 ", ".join(str(member) for member in record.get("members") or []) or DASH,
                 record.get("voxels"),
                 axes_text(expected[slug]),

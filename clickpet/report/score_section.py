@@ -9,7 +9,7 @@ import pandas as pd
 from clickpet.evaluate.agreement import agreement, sensitivity_by_volume
 from clickpet.evaluate.run_results import RunResults
 from clickpet.report.method_section import definitions_block
-from clickpet.report.page import DASH, Cell, Section, Table, Text, estimate, figure_blocks, number
+from clickpet.report.page import DASH, Cell, Section, Table, Text, estimate, figure_blocks, number, study_cell
 from clickpet.report.style import tracer_name
 
 #: Columns of the score tables: name, heading, decimals.
@@ -20,34 +20,38 @@ DETECTION_COLUMNS = (("sensitivity", "Sensitivity", 2), ("precision", "Precision
 def scores_section(run: RunResults) -> Section:
     """Definitions, mean scores with intervals, per-study figures, and the score of every study."""
     if run.scores.empty:
-        return Section(
-            "scores", "Segmentation", [Text("No study has a truth: nothing was scored."), definitions_block()]
-        )
+        return Section("scores", "Segmentation", [Text("No study has a truth: nothing was scored.")])
     confidence = run.config["evaluate"]["confidence"]
     ill = int(run.scores["dice"].notna().sum())
     blocks = [
         Text(
             f"{len(run.scores)} studies of {run.scores['patient'].nunique()} patients were scored; {ill} have lesions "
-            f"and so a Dice and an FNV, {len(run.scores) - ill} have none and count for FPV only. Train studies are "
-            "scored out of fold."
+            f"and so a Dice and an FNV, {len(run.scores) - ill} have none and count for FPV only."
+            + (" Train studies are scored out of fold." if "train" in set(run.scores["split"]) else "")
         ),
-        definitions_block(),
+        definitions_block(areas=not run.interactive.empty),
         *summary_tables(run.summary, confidence),
     ]
-    blocks += figure_blocks(
-        run.figures,
+    dice = (
         (
             "dice_by_case",
             f"A: Dice of each study with lesions (n = {ill}) over the true lesion volume. B: the same values per "
             "tracer in rising order, with mean (solid line) and median (dotted line).",
             "Scatter of Dice over lesion volume",
+            "studies at the bottom (opened by their names in [[scores-by-study]]), and whether a low Dice is a matter "
+            "of small volumes: a few voxels decide the Dice of a small lesion.",
         ),
+    )
+    blocks += figure_blocks(
+        run.figures,
+        *(dice if ill else ()),
         (
             "bland_altman_tmtv",
             "Bland-Altman plot of the total lesion volume (TMTV) of each study: predicted minus true over their mean, "
-            "with bias and 95 % limits of agreement (bias ± 1.96 SD). The horizontal axis is linear below 1 ml and "
-            "logarithmic above. Lesion-free studies count with a true TMTV of 0.",
+            "with bias and 95 % limits of agreement (bias ± 1.96 SD). Lesion-free studies count with a true TMTV of 0.",
             "Differences of predicted and true total lesion volume over their mean",
+            "a bias away from 0 (volumes are taken too large or too small throughout), a spread that grows with the "
+            "volume, and single studies beyond the limits.",
         ),
     )
     blocks.append(agreement_table(run.scores))
@@ -132,6 +136,7 @@ def lesion_blocks(run: RunResults) -> list:
             "Lesion-wise sensitivity by volume of the lesion; bars: share of found lesions, lines: confidence interval "
             "(bootstrap over patients), above the bars: found / all lesions.",
             "Share of lesions found, by lesion volume",
+            "the volume below which lesions are missed; a bar of few lesions says little, which its interval shows.",
         ),
     )
     columns = [("Tracer", "text"), ("Volume, ml", "text"), ("Lesions", "number"), ("Patients", "number")]
@@ -169,7 +174,7 @@ def score_table(run: RunResults) -> Table:
             lesions = Cell(f"{row['found_lesions']:.0f} / {row['truth_lesions']:.0f}", row["truth_lesions"])
         rows.append(
             [
-                row["case"],
+                study_cell(row["case"], row["slug"]),
                 tracer_name(row["tracer"]),
                 tracer_name(row["tracer_found"]),
                 row["centre"] or DASH,
@@ -185,19 +190,10 @@ def score_table(run: RunResults) -> Table:
     return Table("scores-by-study", caption, columns, rows, folded=f"Scores of every study ({len(rows)})")
 
 
-def interactive_section(run: RunResults) -> Section:
-    """Scores over clicks and the areas under them."""
+def interactive_section(run: RunResults) -> Section | None:
+    """Scores over clicks and the areas under them; None where the interactive evaluation was not run."""
     if run.interactive.empty:
-        return Section(
-            "interactive",
-            "Scores over clicks",
-            [
-                Text(
-                    "The interactive evaluation (scores over clicks) was not run; its target is `interactive`. All "
-                    " other scores here are with all clicks of a study."
-                )
-            ],
-        )
+        return None
     steps = sorted(run.interactive["clicks"].unique())
     blocks = [
         Text(
@@ -214,6 +210,8 @@ def interactive_section(run: RunResults) -> Section:
             f"{run.config['evaluate']['confidence'] * 100:g} % confidence bands (bootstrap over patients). "
             "Dice and FNV: studies with lesions only.",
             "Dice, false positive and false negative volume over the number of clicks",
+            "how much the first click brings, where the curves become flat, and whether the false positive volume "
+            "rises with clicks.",
         ),
     )
     if not run.interactive_summary.empty:

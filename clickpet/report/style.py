@@ -29,6 +29,12 @@ GROUP_COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)
 #: Width of a figure that fills a page of A4 between margins.
 PAGE_WIDTH_IN = 7.0
 DPI = 160
+#: What matplotlib would otherwise write into each format.
+_NO_METADATA = {
+    "png": {"Software": None},
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
 _STYLE = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
@@ -51,6 +57,8 @@ _STYLE = {
     "figure.facecolor": "white",
     "savefig.facecolor": "white",
     "text.parse_math": False,
+    "svg.hashsalt": "clickpet",
+    "svg.fonttype": "none",
 }
 
 
@@ -85,6 +93,16 @@ def save_png(figure: Figure, path: str | Path, *, dpi: int = DPI) -> None:
     """Write `png_bytes` of a figure to `path`, whole or not at all."""
     with replacing(path) as temporary:
         temporary.write_bytes(png_bytes(figure, dpi=dpi))
+
+
+def save_figure(figure: Figure, path: str | Path) -> None:
+    """Write a figure in the format of the path's suffix (png, svg, pdf), whole or not at all.
+
+    Without dates and software names: equal figures are equal files.
+    """
+    kind = Path(path).suffix.removeprefix(".")
+    with replacing(path) as temporary, figure_style():
+        figure.savefig(temporary, format=kind, dpi=DPI, metadata=_NO_METADATA[kind])
 
 
 def tracer_name(tracer: str) -> str:

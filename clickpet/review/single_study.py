@@ -71,4 +71,4 @@ class SingleStudy:
         from clickpet.live.saving import save_session
 
         paths = save_session(session, self.out, name=self.name, pet=self.pet)
-        return [f"{what}: {path}" for what, path in paths.items()]
+        return [f"In {self.out}: {', '.join(path.name for path in paths.values())}"]

@@ -17,6 +17,7 @@ from clickpet.cohort import TRACERS
 from clickpet.config import ConfigError, resolve
 from clickpet.errors import InputError
 from clickpet.files import read_json, replacing, write_json, write_text
+from clickpet.ingest.bids_files import metadata_files
 from clickpet.ingest.cohort_builder import Cohort, table_text
 from clickpet.ingest.findings import soft_lines
 from clickpet.ingest.study import VOLUME_SUFFIXES
@@ -37,6 +38,7 @@ RESULTS = {
     "_prediction.json": "prediction.json",
     "_quality.json": "quality.json",
     "_mip.png": "mip.png",
+    "_report.html": "patient.html",
 }
 #: What only keys of the config's section `predict` ask for.
 MAPS = {
@@ -97,6 +99,19 @@ class NewPatient:
         return table_text(cohort)
 
 
+@dataclass(frozen=True)
+class DicomObjects:
+    """DICOM objects that are written beside the mask.
+
+    kinds : of `clickpet.report.dicom_results.KINDS`;  identity : whom they name, "case" or "source";  contours_on :
+    whose slices carry the contours of an RTSTRUCT, "pet" or "ct".
+    """
+
+    kinds: tuple[str, ...] = ()
+    identity: str = "case"
+    contours_on: str = "pet"
+
+
 def name_of(pet: str | Path) -> str:
     """A case name from the path of a PET: its file's or the nearest folder's that says more than "PET" or "images"."""
     path = Path(pet).resolve()
@@ -115,21 +130,28 @@ def predict_patient(
     work: str | Path | None = None,
     config: Mapping | None = None,
     cores: int | None = None,
+    objects: DicomObjects = DicomObjects(),
     progress: Callable[[str], None] = lambda step: None,
 ) -> dict[str, Path]:
     """Segment a patient with the workflow's own rules; put what was found into the folder `out`.
 
     models : folder with fdg/, psma/, tracer/ (see `clickpet.models.settings`);  work : working folder, in which a
     second call computes again only what changed (None: a temporary one); one call at a time works in it;  config :
-    differences to config/config.yaml;  cores : None takes all;  progress : is told each step.
+    differences to config/config.yaml;  cores : None takes all;  objects : also as DICOM, where the PET is;
+    progress : is told each step.
 
-    Returns {"mask": path, and the keys of RESULTS and, if asked for, MAPS: path}; the names start with the case's.
+    Returns {"mask": path, and the keys of RESULTS and, if asked for, MAPS and kinds of objects: path}; the names start
+    with the case's. With objects the lesion table has their tracking identifiers.
     The mask lies on the PET's grid, as .mha where the PET is one, else .nii.gz. Raises InputError, one line, for
     whatever is wrong with the input; nothing is in `out` then. SIGTERM ends the workflow, removes the temporary
     folder and raises TerminatedError.
     """
     out = Path(out)
     patient.check()
+    if objects.kinds:
+        from clickpet.report.dicom_results import require_dicom
+
+        require_dicom(objects.kinds, pet=patient.pet, ct=patient.ct, contours_on=objects.contours_on)
     read_settings(models).check_study(patient.tracer)
     _require_writable(out)
     require_workflow()
@@ -148,7 +170,7 @@ def predict_patient(
             TABLE: patient.cohort_table(paths),
             CONFIG: yaml.safe_dump(settings, sort_keys=False, allow_unicode=True),
         }
-        inputs = {name: _state(path) for name, path in patient.files.items()}
+        inputs = _states(patient)
         outdated = _outdated_rules(folder / INPUTS, inputs)
         for name, text in own.items():
             write_text(folder / name, text)
@@ -169,7 +191,7 @@ def predict_patient(
         case = folder / "results" / "cases" / make_slug(patient.case)
         if read_json(case / "case.json")["case"] != patient.case:
             raise InputError("holds results of another case", where=case, mend="give each call its own --work")
-        if inputs != {name: _state(path) for name, path in patient.files.items()}:
+        if inputs != _states(patient):
             raise InputError(
                 "CT, PET or clicks have changed while they were segmented", mend="start again when they are complete"
             )
@@ -179,7 +201,8 @@ def predict_patient(
         files = dict(RESULTS)
         for key, asked in MAPS.items():
             files.update(asked if settings["predict"].get(key) else {})
-        return _collect(case, patient, out, files)
+        found = _collect(case, patient, out, files)
+        return {**found, **_write_objects(case, patient, out, found["_lesions.csv"], objects)}
 
 
 @contextmanager
@@ -223,6 +246,13 @@ def _without_braces(path: Path, folder: Path, name: str) -> Path:
     return link if in_name else link / path.name
 
 
+def _states(patient: NewPatient) -> dict[str, list[list]]:
+    """`_state` of CT, PET (with the metadata of one in a BIDS data set) and clicks."""
+    states = {name: _state(path) for name, path in patient.files.items()}
+    states["pet"] += [state for file in metadata_files(patient.files["pet"]) for state in _state(file)]
+    return states
+
+
 def _state(path: Path) -> list[list]:
     """Name, size and time of a file, or of all files in a folder: what changes when it is replaced."""
     files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
@@ -246,6 +276,30 @@ def _outdated_rules(record: Path, inputs: Mapping) -> list[str]:
     if outdated:
         record.unlink(missing_ok=True)
     return outdated
+
+
+def _write_objects(
+    case: Path, patient: NewPatient, out: Path, table_file: Path, objects: DicomObjects
+) -> dict[str, Path]:
+    """Write the DICOM objects of a case to `out`, and name its lesions in the table there as they do."""
+    if not objects.kinds:
+        return {}
+    from clickpet.clicks.reading import read_clicks
+    from clickpet.evaluate.tables import read_table, write_table
+    from clickpet.images import read_image
+    from clickpet.report.dicom_results import KINDS, with_tracking, write_dicom_results
+
+    mask = read_image(case / "lesions.nii.gz")
+    clicks = read_clicks(case / "clicks.json", shape=mask.shape, affine=mask.affine)
+    table = read_table(case / "lesion_table.csv")
+    paths = {kind: out / f"{patient.file_name}{KINDS[kind]}" for kind in objects.kinds}
+    write_dicom_results(
+        paths, mask.array, mask.affine, table, pet=patient.pet, ct=patient.ct, case=patient.case,
+        identity=objects.identity, semiautomatic=bool(len(clicks.tumor) + len(clicks.background)),
+        contours_on=objects.contours_on,
+    )  # fmt: skip
+    write_table(table_file, with_tracking(table, mask.array, mask.affine, patient.pet))
+    return paths
 
 
 def _collect(case: Path, patient: NewPatient, out: Path, files: Mapping[str, str]) -> dict[str, Path]:

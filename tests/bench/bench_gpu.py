@@ -163,20 +163,25 @@ def random_networks(model, members: int, device: str) -> list[torch.nn.Module]:
     return networks
 
 
-def study(shape) -> tuple[list[np.ndarray], np.ndarray]:
-    """CT, PET and heatmap of noise that varies slowly, and their affine."""
+def study(shape) -> dict[str, np.ndarray]:
+    """CT, PET and heatmap of noise that varies slowly, and their affine: the arguments of a prediction."""
     rng = np.random.default_rng(0)
     coarse = rng.standard_normal([3, *[-(-length // 4) for length in shape]]).astype(np.float32)
     fine = coarse.repeat(4, 1).repeat(4, 2).repeat(4, 3)[:, : shape[0], : shape[1], : shape[2]]
-    return [np.ascontiguousarray(fine[0] * 200), np.abs(fine[1]) * 3, fine[2].clip(-1, 1)], np.diag([*SPACING_MM, 1.0])
+    return {
+        "ct": np.ascontiguousarray(fine[0] * 200),
+        "suv": np.abs(fine[1]) * 3,
+        "heatmap": fine[2].clip(-1, 1),
+        "affine": np.diag([*SPACING_MM, 1.0]),
+    }
 
 
 def same_masks(folder: Path, device: str) -> dict:
     """Dice between the masks of a small network on this device and on the CPU."""
     model = model_folder(folder, SMALL)
-    arrays, affine = study(TWIN["volume"])
+    given = study(TWIN["volume"])
     masks = [
-        LesionEnsemble(model, [0, 1], random_networks(model, 2, on), device=on).predict(*arrays, affine).mask
+        LesionEnsemble(model, [0, 1], random_networks(model, 2, on), device=on).predict(**given).mask
         for on in (device, "cpu")
     ]
     both, sizes = np.count_nonzero(masks[0] & masks[1]), [np.count_nonzero(mask) for mask in masks]
@@ -188,7 +193,7 @@ def same_masks(folder: Path, device: str) -> dict:
 def ensemble(folder: Path, device: str, size: dict) -> Iterator[dict]:
     """Prediction of a study by all members with eight mirrorings, and what the budget mode expects of it."""
     model = model_folder(folder, size["network"])
-    arrays, affine = study(size["volume"])
+    given = study(size["volume"])
     members = list(range(size["members"]))
     for member, network in zip(members, random_networks(model, len(members), "cpu"), strict=True):
         model.checkpoint(member).parent.mkdir(parents=True)
@@ -198,7 +203,7 @@ def ensemble(folder: Path, device: str, size: dict) -> Iterator[dict]:
         torch.cuda.reset_peak_memory_stats()
     networks = LesionEnsemble.load(folder, members, device=device)
     begun = time.perf_counter()
-    done = networks.predict(*arrays, affine, mirror_axes=(0, 1, 2))
+    done = networks.predict(**given, mirror_axes=(0, 1, 2))
     taken_s = time.perf_counter() - begun
     memory = f", {torch.cuda.max_memory_reserved() / 2**30:.1f} GiB" if device == "cuda" else ""
     volume, parts = "x".join(map(str, size["volume"])), done.details

@@ -165,8 +165,9 @@ def our_run(model, networks, case, spacing_mm, body_box):
     from clickpet.predict.ensemble import LesionEnsemble
 
     ensemble = LesionEnsemble(model, range(len(networks)), networks)
+    study = dict(zip(("ct", "suv", "heatmap", "affine"), (*case, np.diag([*spacing_mm, 1.0])), strict=True))
     options = {"tile_step": 0.5, "mirror_axes": AXES, "body_box": body_box}
-    run = measured(networks, lambda: ensemble.predict(*case, np.diag([*spacing_mm, 1.0]), **options))
+    run = measured(networks, lambda: ensemble.predict(**study, **options))
     return {**run, "mask": run["result"].mask, "tiles": run["result"].details["tiles"]}
 
 
@@ -199,7 +200,7 @@ def tile_rows():
 
     from clickpet.images import read_image, spacing_mm
     from clickpet.predict.body import body_box
-    from clickpet.predict.sliding_window import tiling
+    from clickpet.predict.tiling import tiling
 
     for tracer in ("fdg", "psma"):
         counts = []

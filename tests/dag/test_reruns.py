@@ -13,6 +13,9 @@ from pathlib import Path
 import pytest
 from stub_workflow import CONFIG, FILES, ROWS, Workflow
 
+from clickpet.files import write_text
+from clickpet.review.cohort_clicks import set_clicks
+
 #: Rules whose outputs belong to one case alone and do not need the whole cohort.
 OWN = {
     "import_case", "import_label", "place_clicks", "draw_heatmap", "import_organs", "render_mip", "check_quality",
@@ -56,9 +59,21 @@ def test_the_tumour_sigma_re_runs_heatmaps_and_what_depends_on_them(workflow):
 
 def test_a_post_processing_threshold_re_runs_no_training_and_no_inference(workflow):
     jobs = workflow.would_run(CONFIG + "postprocess: {min_voxels: 5}\n")
-    assert {"drop_faint_specks", "score_interactive"} <= rules(jobs)
+    assert {"post_process_case", "score_interactive"} <= rules(jobs)
     assert rules(jobs) >= {"score_case", "summarise_scores", "write_report"}
     assert not rules(jobs) & (TRAINING | INFERENCE | OWN | {"preprocess_case"})
+
+
+def test_honoured_clicks_re_run_post_processing_alone(workflow):
+    jobs = workflow.would_run(CONFIG + "postprocess: {honour_clicks: true}\n")
+    assert {"post_process_case", "score_interactive"} <= rules(jobs)
+    assert not rules(jobs) & (TRAINING | INFERENCE | OWN | {"preprocess_case"})
+
+
+def test_mean_probabilities_are_made_by_predicting_again_and_train_nothing(workflow):
+    jobs = workflow.would_run(CONFIG + "postprocess: {min_component_probability: 0.8}\n")
+    assert {"predict_case", "predict_interactive", "post_process_case", "score_interactive"} <= rules(jobs)
+    assert not rules(jobs) & (TRAINING | OWN | {"preprocess_case", "find_tracer"})
 
 
 @pytest.mark.parametrize("option", ["tile_step: 0.5", "threshold: 0.3"])
@@ -148,7 +163,7 @@ def test_the_patch_re_plans_but_does_not_preprocess(workflow):
 def test_the_bootstrap_re_runs_tables_and_report_only(workflow):
     jobs = workflow.would_run(CONFIG.replace("click_steps: [0, 1]", "click_steps: [0, 1], bootstrap_repeats: 10"))
     assert {"summarise_scores", "summarise_interactive", "write_report"} <= rules(jobs)
-    assert not rules(jobs) & (TRAINING | INFERENCE | OWN | {"score_case", "score_interactive", "drop_faint_specks"})
+    assert not rules(jobs) & (TRAINING | INFERENCE | OWN | {"score_case", "score_interactive", "post_process_case"})
 
 
 @pytest.mark.parametrize("split", ["train", "predict"])
@@ -164,6 +179,30 @@ def test_a_new_case_re_runs_nothing_of_the_other_cases_own_files(workflow, split
         assert not rules(jobs) & (TRAINING | {"preprocess_case"})
 
 
+@pytest.mark.parametrize("case", ["new", "psma_t"])
+def test_reviewed_clicks_re_run_their_case_alone(workflow, case):
+    table, clicks = workflow.folder / "reviewed.tsv", workflow.folder / "reviewed_clicks" / f"{case}.json"
+    table.write_text((workflow.folder / "cases.tsv").read_text())
+    set_clicks(table, case, f"reviewed_clicks/{case}.json")
+    write_text(clicks, "{}")
+    jobs = workflow.would_run(rows=table.read_text().splitlines()[1:])
+    assert {wildcards["case"] for _, wildcards in jobs if "case" in wildcards} == {case}
+    assert rules(jobs) >= {"place_clicks", "draw_heatmap", "predict_case", "drop_faint_specks", "rank_worklist"}
+    assert not rules(jobs) & (TRAINING | {"preprocess_case", "import_case", "find_tracer", "split_patients"})
+
+
+def test_clicks_that_were_reviewed_again_re_run_their_case_again(workflow):
+    clicks = workflow.folder / "in" / "clicks.json"
+    content, times = clicks.read_bytes(), clicks.stat()
+    clicks.write_text('{"tumor": [[1, 2, 3]]}')
+    jobs = workflow.would_run()
+    clicks.write_bytes(content)
+    os.utime(clicks, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert {wildcards["case"] for _, wildcards in jobs if "case" in wildcards} == {"new"}
+    assert {"place_clicks", "predict_case"} <= rules(jobs)
+    assert not rules(jobs) & (TRAINING | {"preprocess_case", "import_case"})
+
+
 def without(path: Path, workflow: Workflow):
     """Jobs of a dry run while `path` is away; it is put back as it was."""
     content, times = path.read_bytes(), path.stat()
@@ -176,7 +215,7 @@ def without(path: Path, workflow: Workflow):
 
 def test_a_deleted_output_is_made_again_with_what_depends_on_it(workflow):
     jobs = without(workflow.folder / "results" / "cases" / "fdg_b" / "lesions.nii.gz", workflow)
-    for rule in ("drop_faint_specks", "score_case", "draw_case_figure"):
+    for rule in ("post_process_case", "score_case", "draw_case_figure"):
         assert {wildcards.get("case") for name, wildcards in jobs if name == rule} == {"fdg_b"}
     assert "write_report" in rules(jobs)
     assert not rules(jobs) & (TRAINING | INFERENCE | OWN)

@@ -17,6 +17,7 @@ FIGURES = (
     "sensitivity_by_volume",
     "mip_gallery",
 )
+CASE_PICTURES = {"case_pictures": "mip_overlay.png", "rotations": "mip_rotation.png"}
 BOOTSTRAP = {"repeats": 50, "confidence": 0.95, "seed": 42}
 
 
@@ -28,8 +29,9 @@ def write_report(
     cases = [results / "cases" / slug for slug in made.cases]
     if pictures:
         for number, case in enumerate(cases):
-            Image.fromarray(np.full((30, 40, 3), 5 * number % 256, np.uint8)).save(case / "mip_overlay.png")
-    case_pictures = [case / "mip_overlay.png" for case in cases] if pictures else []
+            for name in CASE_PICTURES.values():
+                Image.fromarray(np.full((30, 48, 3), 5 * number % 256, np.uint8)).save(case / name)
+    pictures_of = {kind: [case / name for case in cases] if pictures else [] for kind, name in CASE_PICTURES.items()}
     tables = {
         name: results / f"{name}.tsv"
         for name in ("scores", "interactive", "interactive_summary", "summary")
@@ -43,8 +45,11 @@ def write_report(
     if figures and not (results / "figures").exists():
         run_script(
             "draw_figures",
-            input={"scores": tables["scores"], **tables, **models, "case_pictures": case_pictures},
-            output={name: results / "figures" / f"{name}.png" for name in FIGURES},
+            input={"scores": tables["scores"], **tables, **models, "case_pictures": pictures_of["case_pictures"]},
+            output={
+                "pictures": [results / "figures" / f"{name}.png" for name in FIGURES],
+                "drawings": [results / "figures" / f"{name}.{kind}" for name in FIGURES for kind in ("svg", "pdf")],
+            },
             params=BOOTSTRAP,
             log=log / "draw_figures.log",
         )
@@ -64,7 +69,8 @@ def write_report(
             "accuracy": results / "models" / "tracer" / "accuracy.json",
             "case_json": [case / "case.json" for case in cases],
             "predictions": [case / "prediction.json" for case in cases],
-            "case_pictures": case_pictures,
+            "studies": [case / "study.json" for case in cases if (case / "study.json").exists()],
+            **pictures_of,
             "figures": [results / "figures" / f"{name}.png" for name in FIGURES] if figures else [],
             "quality": quality or [],
             **tables,

@@ -64,7 +64,9 @@ def make_results(
         case = folder / "results" / "cases" / study["slug"]
         _write_json(case / "case.json", _case_record(study, number))
         _write_json(case / "prediction.json", _prediction(study, number))
-        if study["split"] != "predict":
+        if study["split"] == "predict":
+            _write_json(case / "study.json", _study_record(study, lesions))
+        else:
             scores.append(row)
             write_table(case / "lesion_scores.csv", pd.DataFrame(lesions, columns=["lesion", "volume_ml", "found"]))
             curves += [_at_clicks(row, clicks, rng) for clicks in range(11)] if interactive else []
@@ -157,6 +159,21 @@ def _case_record(study, number) -> dict:
     else:
         audit = {"source": "dicom", "rule": "BQML, START", "weight_kg": 70.5, "factor": 0.00021, "warnings": []}
     return {"case": study["case"], "slug": study["slug"], "shape": [40, 40, 60], "spacing_mm": [4, 4, 5], "suv": audit}
+
+
+def _study_record(study, lesions) -> dict:
+    volumes = [lesion["volume_ml"] for lesion in lesions]
+    return {
+        "case": study["case"],
+        "slug": study["slug"],
+        "lesions": len(lesions),
+        "tmtv_ml": sum(volumes),
+        "tlg": 5 * sum(volumes),
+        "suv_max": 9.5 if lesions else None,
+        "suv_peak": 8.25 if lesions else None,
+        "suv_mean": 5.0 if lesions else None,
+        "largest_ml": max(volumes, default=None),
+    }
 
 
 def _prediction(study, number) -> dict:

@@ -20,7 +20,17 @@ def test_the_papers_values():
     assert config["train"]["epochs"] == 1500
     assert config["train"]["iterations_per_epoch"] == {"fdg": 350, "psma": 250}
     assert config["train"]["patch_size"] == [192, 192, 192]
-    assert config["postprocess"] == {"min_voxels": 10, "min_suv_max": 4, "min_volume_mm3": None}
+    assert config["postprocess"] == {
+        "min_voxels": 10,
+        "min_suv_max": 4,
+        "min_volume_mm3": None,
+        "min_component_suv_max": 0,
+        "min_component_probability": 0,
+        "min_unclicked_ml": 0,
+        "honour_clicks": False,
+        "grow_share": 0.4,
+        "grow_ml": 10,
+    }
     assert config["predict"]["voxel_limits"] == [18e6, 39e6, 90e6]
     assert config["heatmap"]["suv_gate"] == 3
 

@@ -300,9 +300,9 @@ def test_an_imported_model_predicts_as_its_source(tmp_path):
     settings = read_settings(tmp_path / "models")
     settings.check_study("")
     rng = np.random.default_rng(1)
-    case = [rng.normal(size=(18, 17, 16)).astype(np.float32) * 100 for _ in range(3)]
+    case = {name: rng.normal(size=(18, 17, 16)).astype(np.float32) * 100 for name in ("ct", "suv", "heatmap")}
     masks = [
-        LesionEnsemble.load(folder, folds).predict(*case, np.diag([2.0, 2, 3, 1])).mask
+        LesionEnsemble.load(folder, folds).predict(**case, affine=np.diag([2.0, 2, 3, 1])).mask
         for folder, folds in ((source, (0, 1)), (tmp_path / "models" / "fdg", settings.folds["fdg"]))
     ]
     assert 0.01 < masks[0].mean() < 0.99

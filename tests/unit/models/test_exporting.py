@@ -34,9 +34,12 @@ def test_stock_nnunet_runs_the_export_with_the_same_logits(trained, tmp_path):
         ours = load_network(read_model_folder(trained), fold)
         with torch.inference_mode():
             assert torch.equal(predictor.network.eval()(image), ours(image))
-    case = [np.random.default_rng(seed).normal(size=(18, 17, 16)).astype(np.float32) * 100 for seed in range(3)]
-    theirs = predictor.predict_single_npy_array(np.stack([array.T for array in case]), {"spacing": [3.0, 2.0, 2.0]}).T
-    ours = LesionEnsemble.load(trained, (0, 1)).predict(*case, np.diag([-2.0, 2, 3, 1]), **NNUNET_OPTIONS).mask
+    rng = np.random.default_rng(0)
+    case = {name: rng.normal(size=(18, 17, 16)).astype(np.float32) * 100 for name in ("ct", "suv", "heatmap")}
+    theirs = predictor.predict_single_npy_array(
+        np.stack([array.T for array in case.values()]), {"spacing": [3.0, 2.0, 2.0]}
+    ).T
+    ours = LesionEnsemble.load(trained, (0, 1)).predict(**case, affine=np.diag([-2.0, 2, 3, 1]), **NNUNET_OPTIONS).mask
     assert 0.01 < theirs.mean() < 0.99
     np.testing.assert_array_equal(ours, theirs)
 

@@ -117,10 +117,10 @@ def test_the_script_writes_a_mask_on_the_same_grid(tmp_path):
     suv[8, 7, 6] = 4
     write_image(tmp_path / "raw.nii.gz", mask, affine)
     write_image(tmp_path / "suv.nii.gz", suv, affine)
-    params = {"min_voxels": 10, "min_suv_max": 4, "min_volume_mm3": None}
+    params = {"postprocess": {"min_voxels": 10, "min_suv_max": 4, "min_volume_mm3": None}}
     files = {"mask": tmp_path / "raw.nii.gz", "suv": tmp_path / "suv.nii.gz"}
     output, log = {"mask": tmp_path / "lesions.nii.gz"}, tmp_path / "log"
-    run_script("drop_faint_specks", input=files, output=output, log=log, params=params)
+    run_script("post_process_case", input=files, output=output, log=log, params=params)
     kept = read_image(tmp_path / "lesions.nii.gz")
     mask[0, 0, 0] = 0
     np.testing.assert_array_equal(kept.array, mask)
@@ -129,7 +129,8 @@ def test_the_script_writes_a_mask_on_the_same_grid(tmp_path):
 
     # a voxel has 20 mm³: the cube of 27 is below 541 mm³, but no longer below 540 mm³
     for limit, left in ((540, 28), (541, 1)):
-        run_script("drop_faint_specks", input=files, output=output, log=log, params={**params, "min_volume_mm3": limit})
+        params = {"postprocess": {"min_volume_mm3": limit}}
+        run_script("post_process_case", input=files, output=output, log=log, params=params)
         assert read_image(tmp_path / "lesions.nii.gz").array.sum() == left
 
 
@@ -138,11 +139,11 @@ def test_the_script_refuses_two_grids(tmp_path, capfd):
     write_image(tmp_path / "suv.nii.gz", np.ones((3, 3, 3), np.float32), np.diag([2.0, 1, 1, 1]))
     with pytest.raises(SystemExit):
         run_script(
-            "drop_faint_specks",
+            "post_process_case",
             input={"mask": tmp_path / "raw.nii.gz", "suv": tmp_path / "suv.nii.gz"},
             output={"mask": tmp_path / "lesions.nii.gz"},
             log=tmp_path / "log",
-            params={"min_voxels": 10, "min_suv_max": 4, "min_volume_mm3": None},
+            params={"postprocess": {}},
         )
     assert "3x3x3 at 2.00x1.00x1.00 mm" in capfd.readouterr().err
     assert not (tmp_path / "lesions.nii.gz").exists()

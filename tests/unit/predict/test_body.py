@@ -83,7 +83,7 @@ def test_box_holds_body_and_uptake_wherever_they_are(data):
 def test_box_saves_tiles_on_real_anatomies(shared_data):
     """Where no CT exists, the organs' extent widened to a body stands for it; stock tiles are of the whole grid."""
     from clickpet.images import read_image, spacing_mm
-    from clickpet.predict.sliding_window import tiling
+    from clickpet.predict.tiling import tiling
 
     ratios = []
     for path in sorted((shared_data / "autopet" / "organs").glob("*.nii.gz"))[::6]:

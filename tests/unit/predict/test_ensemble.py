@@ -35,6 +35,11 @@ def affine(spacing_mm):
     return np.diag([*spacing_mm, 1.0]) * [-1, 1, 1, 1]  # LAS, as the networks see it
 
 
+def given(case, affine):
+    """The arguments of a prediction."""
+    return dict(zip(("ct", "suv", "heatmap", "affine"), (*case, affine), strict=True))
+
+
 def dice(a, b):
     return 2 * np.count_nonzero(a & b) / (np.count_nonzero(a) + np.count_nonzero(b))
 
@@ -50,19 +55,21 @@ def test_stock_mode_agrees_with_nnunets_predictor(folder, case, spacing_mm, fold
     truth = predictor.predict_single_npy_array(data, {"spacing": list(spacing_mm[::-1])}).T
     assert 0.05 < truth.mean() < 0.95
     ensemble = LesionEnsemble.load(folder, folds)
-    assert dice(ensemble.predict(*case, affine(spacing_mm), **NNUNET_OPTIONS).mask, truth) >= 0.9999
+    assert dice(ensemble.predict(**given(case, affine(spacing_mm)), **NNUNET_OPTIONS).mask, truth) >= 0.9999
     # an untrained network is undecided about many voxels, which nnU-Net's half precision then tips over
     float32 = {**NNUNET_OPTIONS, "nnunet_arithmetic": False}
-    assert dice(ensemble.predict(*case, affine(spacing_mm), **float32).mask, truth) >= 0.995
+    assert dice(ensemble.predict(**given(case, affine(spacing_mm)), **float32).mask, truth) >= 0.995
 
 
 @pytest.mark.parametrize("spacing_mm", [EQUAL_MM, OTHER_MM])
 def test_steps_are_single_predictions(ensemble, case, spacing_mm):
     ct, suv, heatmap = case
     heatmaps = [np.zeros_like(heatmap), heatmap, heatmap.copy(), -heatmap]
-    steps = list(ensemble.predict_steps(ct, suv, iter(heatmaps), affine(spacing_mm), mirror_axes=()))
+    steps = list(
+        ensemble.predict_steps(ct=ct, suv=suv, heatmaps=iter(heatmaps), affine=affine(spacing_mm), mirror_axes=())
+    )
     for step, given in zip(steps, heatmaps, strict=True):
-        alone = ensemble.predict(ct, suv, given, affine(spacing_mm), mirror_axes=())
+        alone = ensemble.predict(ct=ct, suv=suv, heatmap=given, affine=affine(spacing_mm), mirror_axes=())
         assert step.mask.tobytes() == alone.mask.tobytes()
         assert step.mask.dtype == np.uint8
         assert step.mask.shape == SHAPE
@@ -80,8 +87,11 @@ def test_steps_may_reuse_one_array(ensemble, case):
         buffer += heatmap
         yield buffer
 
-    first, second = ensemble.predict_steps(ct, suv, steps(), affine(EQUAL_MM), mirror_axes=())
-    assert second.mask.tobytes() == ensemble.predict(ct, suv, heatmap, affine(EQUAL_MM), mirror_axes=()).mask.tobytes()
+    first, second = ensemble.predict_steps(ct=ct, suv=suv, heatmaps=steps(), affine=affine(EQUAL_MM), mirror_axes=())
+    assert (
+        second.mask.tobytes()
+        == ensemble.predict(ct=ct, suv=suv, heatmap=heatmap, affine=affine(EQUAL_MM), mirror_axes=()).mask.tobytes()
+    )
     assert first.mask.tobytes() != second.mask.tobytes()
 
 
@@ -91,37 +101,39 @@ def test_content_grows_with_a_heatmap_outside_of_it(folder, case):
     outside = heatmap.copy()
     outside[2, 2, 2] = 1
     ensemble = LesionEnsemble.load(folder, (0,))
-    steps = ensemble.predict_steps(ct, suv, [heatmap, outside], affine(EQUAL_MM), mirror_axes=(), body_box=False)
+    steps = ensemble.predict_steps(
+        ct=ct, suv=suv, heatmaps=[heatmap, outside], affine=affine(EQUAL_MM), mirror_axes=(), body_box=False
+    )
     assert [step.details["network_grid"] for step in steps] == [[18, 24, 16], [18, 24, 20]]
 
 
 def test_disagreement(ensemble, folder, case):
-    prediction = ensemble.predict(*case, affine(OTHER_MM), mirror_axes=(), disagreement="everywhere")
+    prediction = ensemble.predict(**given(case, affine(OTHER_MM)), mirror_axes=(), disagreement="everywhere")
     spread = prediction.disagreement
     assert spread.dtype == np.float32
     assert spread.shape == SHAPE
     assert 0 < spread.max() <= 0.5
     assert prediction.details["disagreement"] == pytest.approx(spread[prediction.mask > 0].mean(), rel=0.05)
-    assert ensemble.predict(*case, affine(OTHER_MM), mirror_axes=()).disagreement is None
+    assert ensemble.predict(**given(case, affine(OTHER_MM)), mirror_axes=()).disagreement is None
     for grid in (OTHER_MM, EQUAL_MM):
         everywhere, inside = (
-            ensemble.predict(*case, affine(grid), mirror_axes=(), disagreement=kind)
+            ensemble.predict(**given(case, affine(grid)), mirror_axes=(), disagreement=kind)
             for kind in ("everywhere", "lesions")
         )
         np.testing.assert_array_equal(inside.disagreement, everywhere.disagreement * everywhere.mask)
         assert 0 < np.count_nonzero(inside.disagreement) < np.count_nonzero(everywhere.disagreement)
     alone = LesionEnsemble.load(folder, (0,)).predict(
-        *case, affine(OTHER_MM), mirror_axes=(), disagreement="everywhere"
+        **given(case, affine(OTHER_MM)), mirror_axes=(), disagreement="everywhere"
     )
     assert alone.disagreement is None
     assert alone.details["disagreement"] is None
     networks = [ensemble.networks[0]] * 3
-    same = LesionEnsemble(ensemble.model, (0, 0, 0), networks).predict(*case, affine(EQUAL_MM), mirror_axes=())
+    same = LesionEnsemble(ensemble.model, (0, 0, 0), networks).predict(**given(case, affine(EQUAL_MM)), mirror_axes=())
     assert same.details["disagreement"] == pytest.approx(0, abs=1e-6)
 
 
 def test_details(ensemble, case):
-    prediction = ensemble.predict(*case, affine(EQUAL_MM), mirror_axes=(2, 1), body_box=False, tile_step=0.5)
+    prediction = ensemble.predict(**given(case, affine(EQUAL_MM)), mirror_axes=(2, 1), body_box=False, tile_step=0.5)
     details = prediction.details
     assert details["mirror_axes"] == [1, 2]
     assert details["members"] == [0, 1, 2]
@@ -142,7 +154,7 @@ def test_axes_by_workload_and_by_training(folder, case):
 
     ensemble = LesionEnsemble.load(folder, (0, 1))
     ensemble.allowed_axes = (1, 2)
-    prediction = ensemble.predict(*case, affine(EQUAL_MM), mirror_axes=axes)
+    prediction = ensemble.predict(**given(case, affine(EQUAL_MM)), mirror_axes=axes)
     assert prediction.details["mirror_axes"] == [2]
     assert (seen[0].voxels, seen[0].members, seen[0].tiles) == (22 * 24 * 18, 2, prediction.details["tiles"])
 
@@ -153,8 +165,8 @@ def test_body_box_looks_only_at_the_body(folder, case):
     suv[5:27, 6:30, 4:22] = case[1]
     heatmap = np.zeros_like(suv)
     ensemble = LesionEnsemble.load(folder, (0,))
-    boxed = ensemble.predict(ct, suv, heatmap, affine(EQUAL_MM), mirror_axes=())
-    whole = ensemble.predict(ct, suv, heatmap, affine(EQUAL_MM), mirror_axes=(), body_box=False)
+    boxed = ensemble.predict(ct=ct, suv=suv, heatmap=heatmap, affine=affine(EQUAL_MM), mirror_axes=())
+    whole = ensemble.predict(ct=ct, suv=suv, heatmap=heatmap, affine=affine(EQUAL_MM), mirror_axes=(), body_box=False)
     assert boxed.details["tiles"] * 3 <= whole.details["tiles"]
     assert not boxed.mask[50:].any()
     assert boxed.mask.any()
@@ -168,7 +180,7 @@ def test_a_volume_smaller_than_the_patch(folder):
     predictor = nnUNetPredictor(device=torch.device("cpu"), allow_tqdm=False)
     predictor.initialize_from_trained_model_folder(str(folder), (0,))
     truth = predictor.predict_single_npy_array(np.stack([array.T for array in case]), {"spacing": [3.0, 2.0, 2.0]}).T
-    ours = LesionEnsemble.load(folder, (0,)).predict(*case, affine(EQUAL_MM), **NNUNET_OPTIONS)
+    ours = LesionEnsemble.load(folder, (0,)).predict(**given(case, affine(EQUAL_MM)), **NNUNET_OPTIONS)
     np.testing.assert_array_equal(ours.mask, truth)
 
 
@@ -183,14 +195,14 @@ def test_a_volume_smaller_than_the_patch(folder):
 )
 def test_senseless_options(ensemble, case, options, message):
     with pytest.raises(InputError, match=message):
-        ensemble.predict(*case, affine(EQUAL_MM), **options)
+        ensemble.predict(**given(case, affine(EQUAL_MM)), **options)
 
 
 def test_other_shapes_are_refused(ensemble, case):
     with pytest.raises(InputError, match=r"CT .* and PET .* differ in shape"):
-        ensemble.predict(case[0][1:], *case[1:], affine(EQUAL_MM))
+        ensemble.predict(**given((case[0][1:], *case[1:]), affine(EQUAL_MM)))
     with pytest.raises(InputError, match=r"heatmap .* and PET .* differ in shape"):
-        ensemble.predict(*case[:2], case[2][1:], affine(EQUAL_MM))
+        ensemble.predict(**given((*case[:2], case[2][1:]), affine(EQUAL_MM)))
     with pytest.raises(InputError, match="no folds given"):
         LesionEnsemble.load("nowhere", [])
 
@@ -260,7 +272,9 @@ def test_the_batch_is_chosen_once_a_case(folder, case, monkeypatch):
     outside = heatmap.copy()
     outside[2, 2, 2] = 1  # the content grows: all is prepared anew
     ensemble = LesionEnsemble.load(folder, (0,))
-    steps = ensemble.predict_steps(ct, suv, [heatmap, 0 * heatmap, outside], affine(EQUAL_MM), mirror_axes=(2,))
+    steps = ensemble.predict_steps(
+        ct=ct, suv=suv, heatmaps=[heatmap, 0 * heatmap, outside], affine=affine(EQUAL_MM), mirror_axes=(2,)
+    )
     assert [step.details["batch"] for step in steps] == [2, 2, 2]
     assert chosen == [(2,)]
 
@@ -283,19 +297,19 @@ class Cramped(torch.nn.Module):
 @pytest.mark.parametrize("mirror_axes", [(), (2,), (0, 1, 2)])
 def test_out_of_memory_halves_the_batch_and_changes_nothing_else(ensemble, case, capsys, most, mirror_axes):
     ct, suv, heatmap = case
-    given = (ct, suv, [heatmap, -heatmap], affine(OTHER_MM))
+    study = {"ct": ct, "suv": suv, "heatmaps": [heatmap, -heatmap], "affine": affine(OTHER_MM)}
     cramped = [Cramped(network, most) for network in ensemble.networks]
     cramped[0].most = 8  # the first network of the ensemble fits: its part must not count twice
     steps = list(
         LesionEnsemble(ensemble.model, (0, 1, 2), cramped).predict_steps(
-            *given, mirror_axes=mirror_axes, batch=8, disagreement="everywhere"
+            **study, mirror_axes=mirror_axes, batch=8, disagreement="everywhere"
         )
     )
     batch = {1: 1, 2: 2, 3: 2, 8: 8}[most]
     assert [step.details["batch"] for step in steps] == [batch, batch]
     assert sum(size > most for size in cramped[1].sizes) == {1: 3, 2: 2, 3: 2, 8: 0}[most]  # once a size in all
     assert capsys.readouterr().out.count("going on with") == {1: 3, 2: 2, 3: 2, 8: 0}[most]
-    expected = ensemble.predict_steps(*given, mirror_axes=mirror_axes, batch=batch, disagreement="everywhere")
+    expected = ensemble.predict_steps(**study, mirror_axes=mirror_axes, batch=batch, disagreement="everywhere")
     for step, right in zip(steps, expected, strict=True):
         assert step.mask.tobytes() == right.mask.tobytes()
         assert step.disagreement.tobytes() == right.disagreement.tobytes()
@@ -305,7 +319,7 @@ def test_out_of_memory_halves_the_batch_and_changes_nothing_else(ensemble, case,
 def test_a_tile_that_does_not_fit_is_one_clear_line(ensemble, case):
     cramped = LesionEnsemble(ensemble.model, (0,), [Cramped(ensemble.networks[0], 0)])
     with pytest.raises(InputError, match=r"memory of cpu does not suffice for one tile of 16 x 16 x 16 voxels; free"):
-        cramped.predict(*case, affine(EQUAL_MM), batch=4)
+        cramped.predict(**given(case, affine(EQUAL_MM)), batch=4)
 
 
 def test_other_errors_of_a_network_are_not_taken_for_too_little_memory(ensemble, case):
@@ -313,7 +327,7 @@ def test_other_errors_of_a_network_are_not_taken_for_too_little_memory(ensemble,
         raise RuntimeError("shapes do not fit")
 
     with pytest.raises(RuntimeError, match="shapes do not fit"):
-        LesionEnsemble(ensemble.model, (0,), [broken]).predict(*case, affine(EQUAL_MM), batch=4)
+        LesionEnsemble(ensemble.model, (0,), [broken]).predict(**given(case, affine(EQUAL_MM)), batch=4)
 
 
 @pytest.mark.parametrize("axes", ["LAS", "RAS", "LPS", "LAI", "PIR", "SAR", "ASL", "IPL", "RSP"])
@@ -321,11 +335,11 @@ def test_other_errors_of_a_network_are_not_taken_for_too_little_memory(ensemble,
 def test_the_order_of_axes_changes_nothing(ensemble, case, spacing_mm, axes):
     """The same study stored with other axes gives the same mask and map, in its own order."""
     options = {"tile_step": 0.6, "mirror_axes": (2,), "disagreement": "everywhere"}
-    right = ensemble.predict(*case, affine(spacing_mm), **options)
+    right = ensemble.predict(**given(case, affine(spacing_mm)), **options)
     assert right.mask.any()
     turn = Turn.between(affine(spacing_mm), axes)
     own = turn.affine(SHAPE, affine(spacing_mm))
-    found = ensemble.predict(*(turn.array(array) for array in case), own, **options)
+    found = ensemble.predict(**given([turn.array(array) for array in case], own), **options)
     assert found.mask.shape == turn.array(case[0]).shape
     np.testing.assert_array_equal(found.mask, turn.array(right.mask))
     np.testing.assert_array_equal(found.disagreement, turn.array(right.disagreement))
@@ -339,8 +353,10 @@ def test_a_tilted_study_is_seen_as_the_axes_it_is_nearest_to(ensemble, case):
     angle = np.deg2rad(10)
     tilt = np.eye(4)
     tilt[1:3, 1:3] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
-    right = ensemble.predict(*case, affine(EQUAL_MM), mirror_axes=())
-    np.testing.assert_array_equal(ensemble.predict(*case, tilt @ affine(EQUAL_MM), mirror_axes=()).mask, right.mask)
+    right = ensemble.predict(**given(case, affine(EQUAL_MM)), mirror_axes=())
+    np.testing.assert_array_equal(
+        ensemble.predict(**given(case, tilt @ affine(EQUAL_MM)), mirror_axes=()).mask, right.mask
+    )
 
 
 class Broken(torch.nn.Module):
@@ -366,7 +382,7 @@ def test_logits_that_are_not_finite_are_refused(ensemble, case, value, channel, 
     with pytest.raises(
         InputError, match=r"fold_2/checkpoint_final\.pth: fold 2 gave values that are not finite"
     ) as caught:
-        broken.predict(*case, affine(EQUAL_MM), **options)
+        broken.predict(**given(case, affine(EQUAL_MM)), **options)
     assert "leave it out of 'folds'" in str(caught.value)
 
 
@@ -374,9 +390,9 @@ def test_logits_that_are_not_finite_are_refused(ensemble, case, value, channel, 
 @pytest.mark.parametrize("spacing_mm", [EQUAL_MM, OTHER_MM])
 def test_threshold_and_probability(ensemble, case, spacing_mm, average):
     options = {"mirror_axes": (), "fold_average": average}
-    usual = ensemble.predict(*case, affine(spacing_mm), **options)
+    usual = ensemble.predict(**given(case, affine(spacing_mm)), **options)
     assert usual.probability is None
-    found = ensemble.predict(*case, affine(spacing_mm), **options, save_probability=True)
+    found = ensemble.predict(**given(case, affine(spacing_mm)), **options, save_probability=True)
     probability = found.probability
     assert (probability.dtype, probability.shape) == (np.float16, SHAPE)
     assert 0 <= probability.min() < 0.3
@@ -384,7 +400,7 @@ def test_threshold_and_probability(ensemble, case, spacing_mm, average):
     assert found.mask.tobytes() == usual.mask.tobytes()
     masks = {}
     for threshold in (0.3, 0.5, 0.7):
-        masks[threshold] = ensemble.predict(*case, affine(spacing_mm), **options, threshold=threshold).mask
+        masks[threshold] = ensemble.predict(**given(case, affine(spacing_mm)), **options, threshold=threshold).mask
         sure = np.abs(probability.astype(float) - threshold) > 1e-3  # beyond what half precision rounds
         np.testing.assert_array_equal(masks[threshold][sure], (probability > threshold)[sure])
     assert masks[0.5].tobytes() == usual.mask.tobytes()
@@ -395,21 +411,20 @@ def test_threshold_and_probability(ensemble, case, spacing_mm, average):
 
 def test_the_disagreement_told_is_that_of_the_mask_at_another_threshold(ensemble, case):
     options = {"mirror_axes": (), "disagreement": "everywhere", "threshold": 0.4}
-    found = ensemble.predict(*case, affine(EQUAL_MM), **options)
+    found = ensemble.predict(**given(case, affine(EQUAL_MM)), **options)
     assert found.details["disagreement"] == pytest.approx(found.disagreement[found.mask > 0].mean(), rel=0.05)
 
 
 @pytest.mark.parametrize("threshold", [0, 1, -0.2])
 def test_a_threshold_that_is_no_probability_is_refused(ensemble, case, threshold):
     with pytest.raises(InputError, match=r"predict\.threshold is"):
-        ensemble.predict(*case, affine(EQUAL_MM), threshold=threshold)
+        ensemble.predict(**given(case, affine(EQUAL_MM)), threshold=threshold)
 
 
 def test_the_networks_turn_brings_the_probability_back_in_the_studys_axes(ensemble, case):
     options = {"mirror_axes": (), "save_probability": True}
     turned = np.diag([2.0, -2.0, 3.0, 1.0])  # right, posterior, superior
     turn = Turn.between(turned)
-    given = [turn.array(array) for array in case]
-    right = ensemble.predict(*given, turn.affine(SHAPE, turned), **options)
-    found = ensemble.predict(*case, turned, **options)
+    right = ensemble.predict(**given([turn.array(array) for array in case], turn.affine(SHAPE, turned)), **options)
+    found = ensemble.predict(**given(case, turned), **options)
     np.testing.assert_array_equal(turn.array(found.probability), right.probability)

@@ -10,14 +10,8 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from clickpet.predict.nnunet_sliding_window import _half_importance
-from clickpet.predict.sliding_window import (
-    Tiling,
-    importance_profiles,
-    sliding_window_inference,
-    summed_profiles,
-    tile_starts,
-    tiling,
-)
+from clickpet.predict.sliding_window import sliding_window_inference
+from clickpet.predict.tiling import Tiling, importance_profiles, summed_profiles, tile_starts, tiling
 
 TILE = (8, 6, 10)
 torch.set_num_threads(1)  # tiny tiles: threads would only wait for each other

@@ -15,11 +15,12 @@ from results_maker import HARD_NAMES, make_results
 
 from clickpet.evaluate.tables import read_table
 from clickpet.predict.mirroring import mirror_axes_for
-from clickpet.report.method_section import methods_section
 from clickpet.report.page import DASH, MINUS
 from clickpet.report.run_section import expected_axes
 
 VOID = {"meta", "link", "img", "br", "hr", "input", "col"}
+#: Where pictures are embedded.
+ADDRESS = re.compile(r"data:image/(?:png|webp);base64,")
 
 
 class Page(HTMLParser):
@@ -102,7 +103,7 @@ def check_self_contained(text, page):
     assert re.search(r"@import|url\(", text) is None
     assert "[[" not in page.words.replace("[[cohort]]", "")  # but for the case that is named so
     for image in page.images:
-        picture = base64.b64decode(image["src"].removeprefix("data:image/png;base64,"), validate=True)
+        picture = base64.b64decode(ADDRESS.sub("", image["src"]), validate=True)
         with Image.open(io.BytesIO(picture)) as opened:
             opened.load()
             assert opened.size == (int(image["width"]), int(image["height"]))
@@ -111,7 +112,7 @@ def check_self_contained(text, page):
 
 def test_the_page_is_well_formed_and_needs_nothing_else(report, page):
     check_self_contained(report.read_text(encoding="utf-8"), page)
-    assert len(page.images) == 5 + 6
+    assert len(page.images) == 5 + 2 * (6 + 1 + 6)  # figures; projections of the worst, a sample and new patients
 
 
 def test_summary_is_that_of_the_table(made, page):
@@ -177,7 +178,7 @@ def test_cohort_is_counted_by_tracer_centre_and_split(made, page):
     assert one[3:5] == [str(len(members)), str(members["patient"].nunique())]
     unknown = next(row for row in rows if row[2] == "predict (no truth)")
     assert unknown[5:] == [DASH, DASH, DASH, DASH]
-    assert "Clicks were given for 0 of 24 studies and simulated for the others" in page.words
+    assert "Clicks: simulated for 18 studies, none for 6 studies." in page.words
     assert "24 studies of 16 patients, 8 of them with more than one study, from 2 centres" in page.words
 
 
@@ -245,12 +246,12 @@ def test_gallery_shows_the_worst_and_lists_the_rest(made, page):
     scores = read_table(made.path("results", "scores.tsv")).set_index("slug")
     worst = scores["dice"].dropna().sort_values(kind="stable").index[:5]
     names = [image["alt"] for image in page.images if image["alt"].startswith("Maximum intensity")]
-    assert len(names) == 6
+    assert len(names) == 6 + 1 + 6
     for slug, alt in zip(worst, names, strict=False):
         assert scores.loc[slug, "case"] in alt
         assert f"Dice {scores.loc[slug, 'dice']:.3f}" in alt
     others = page.tables["other-pictures"][1:]
-    assert len(others) == 24 - 6
+    assert len(others) == 24 - 13
     assert all(re.fullmatch(r"cases/[A-Za-z0-9_.-]+/mip_overlay\.png", row[2]) for row in others)
 
 
@@ -286,23 +287,20 @@ def test_the_same_results_give_the_same_report(made, report):
     assert write_report(made).read_bytes() == before
 
 
-def test_methods_are_those_of_the_configuration(made):
-    def words(**changes):
-        config = {**made.config, **{name: {**made.config[name], **value} for name, value in changes.items()}}
-        return " ".join(text for _, text in methods_section(config).blocks[1].entries)
+def test_studies_lead_to_their_pictures(made, page):
+    links = [link for link in page.links if link.startswith("#study-")]
+    assert {f"#study-{slug}" for slug in made.cases} >= set(links)
+    assert len(set(links)) == 13
 
-    assert "Gaussians of sigma = 3 voxels" in words()
-    assert "below 18 million voxels, two below 39, one below 90, else none" in words()
-    assert "fewer than 10 voxels whose SUVmax is below 4 g/ml" in words()
-    assert "350 (FDG) and 250 (PSMA)" in words()
-    assert "three axes below 1 voxels, two below 2" in words(predict={"voxel_limits": [1, 2, 3]})
-    assert "sigma = 5 mm" in words(heatmap={"sigma_tumor": 5, "unit": "mm"})
-    assert "smaller than 200 mm³" in words(postprocess={"min_volume_mm3": 200})
-    assert "as many mirroring axes as fit 60 s" in words(predict={"mirroring": "budget", "time_limit_s": 60})
-    assert "No organ maps" in words(organs={"provider": "none"})
-    assert "studies without one have none" in words(clicks={"simulate": "never"})
-    assert "a random number of clicks" in words(train={"training_clicks": "random"})
-    assert "released code" in words(heatmap={"compat": "released"})
+
+def test_new_patients_have_their_totals(made, page):
+    rows = page.tables["new-patients"][1:]
+    slugs = [slug for slug in made.cases if made.path("results", "cases", slug, "study.json").exists()]
+    assert len(rows) == len(slugs) == 6
+    for row, slug in zip(rows, slugs, strict=True):
+        study = json.loads(made.path("results", "cases", slug, "study.json").read_text())
+        assert row[0] == study["case"]
+        assert row[2:4] == [str(study["lesions"]), shown(study["tmtv_ml"], 2)]
 
 
 def variant(tmp_path, **options):
@@ -316,11 +314,13 @@ def variant(tmp_path, **options):
 
 def test_one_tracer_no_centre_no_clicks(tmp_path):
     page = variant(tmp_path, tracers=("fdg",), centres=(), splits=("train",), studies=6, interactive=False)
-    assert "All studies are FDG" in page.words
+    assert "All train studies are FDG: one lesion model was trained." in page.words
     assert "no centre is named" in page.words
     assert "There is no held-out test study" in page.words
-    assert "The discriminator was asked about no study" in page.words
-    assert "The interactive evaluation (scores over clicks) was not run" in page.words
+    assert not {"discriminator", "interactive", "patients"} & set(page.ids)
+    assert "iterations" in page.words
+    assert "(PSMA)" not in page.words
+    assert "AUC" not in page.words
     assert "areas" not in page.tables
     assert [row[0] for row in page.tables["agreement"][1:]] == ["FDG"]
 
@@ -331,7 +331,8 @@ def test_no_truth_at_all(tmp_path):
     assert "No study has a truth: nothing was scored." in page.words
     assert "6 studies of the split predict have no score" in page.words
     assert "There is no train study" in page.words
-    assert "Studies without truth: prediction only (6 of 6 studies)." in page.words
+    assert "Studies without a truth: prediction only (6 of 6 studies)." in page.words
+    assert len(page.tables["new-patients"]) == 1 + 6
 
 
 def test_a_single_study(tmp_path):

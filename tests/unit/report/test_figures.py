@@ -11,7 +11,7 @@ from clickpet.evaluate.run_results import read_lesion_tables
 from clickpet.evaluate.tables import read_table
 from clickpet.evaluate.training_curves import TrainingCurve, read_training_by_model
 from clickpet.report import figures
-from clickpet.report.style import save_png
+from clickpet.report.style import save_figure, save_png
 
 BOOTSTRAP = {"repeats": 100, "confidence": 0.95, "seed": 1}
 
@@ -98,6 +98,25 @@ def test_a_discriminator_that_was_not_trained_is_not_drawn():
     assert "No model was trained" in texts(figure)[0]
 
 
+def curve(fold, **known):
+    epochs = np.arange(1, 6.0)
+    unknown = np.full(5, np.nan)
+    return TrainingCurve(fold, epochs, 1 / epochs, known.get("val_loss", unknown), known.get("quality", unknown))
+
+
+def test_what_was_not_measured_has_no_panel_and_no_legend():
+    figure = figures.draw_training_curves({"tracer": [curve("0"), curve("1")]})
+    (loss,) = figure.axes
+    assert [len(line.get_xdata()) for line in loss.lines] == [5, 5]
+    assert [text.get_text() for text in loss.get_legend().get_texts()] == ["training", "fold 0", "fold 1"]
+    watched = figures.draw_training_curves(
+        {"tracer": [curve("0", val_loss=np.ones(5), quality=np.ones(5)), curve("1")]}
+    )
+    loss, accuracy = watched.axes
+    assert [text.get_text() for text in loss.get_legend().get_texts()] == ["training", "validation"]
+    assert accuracy.get_title(loc="left") == "Discriminator: accuracy"
+
+
 def test_dice_by_case_draws_every_study_with_lesions(scores):
     figure = figures.draw_dice_by_case(scores)
     cloud, strip = figure.axes
@@ -120,6 +139,28 @@ def test_bland_altman_draws_differences_over_means(scores):
         assert levels == pytest.approx(sorted([0, *agreement(difference.to_numpy())]))
 
 
+def test_bland_altman_spreads_the_volumes(scores):
+    alike = scores.assign(truth_volume_ml=np.linspace(50, 100, len(scores)), prediction_volume_ml=60.0)
+    skewed = scores.assign(truth_volume_ml=np.resize([3, 4, 5, 2000], len(scores)), prediction_volume_ml=1.0)
+    assert {panel.get_xscale() for panel in figures.draw_bland_altman(alike).axes} == {"linear"}
+    for panel in figures.draw_bland_altman(skewed).axes:
+        assert panel.get_xscale() == "symlog"
+        low, high = panel.get_xlim()
+        points = panel.collections[0].get_offsets()[:, 0]
+        assert low == 0 < points.max() < high < 2 * points.max()
+
+
+def test_formats_of_a_figure_hold_no_dates_and_are_equal_for_equal_figures(scores, tmp_path):
+    for kind in ("png", "svg", "pdf"):
+        for name in ("a", "b"):
+            save_figure(figures.draw_dice_by_case(scores), tmp_path / f"{name}.{kind}")
+        content = (tmp_path / f"a.{kind}").read_bytes()
+        assert content == (tmp_path / f"b.{kind}").read_bytes()
+        assert b"Matplotlib v" not in content
+    assert (tmp_path / "a.pdf").read_bytes().startswith(b"%PDF-")
+    assert b"true lesion volume of the study (ml)" in (tmp_path / "a.svg").read_bytes()
+
+
 def test_sensitivity_figure_shows_found_of_all(made, scores):
     paths = sorted(made.path("results", "cases").glob("*/lesion_scores.csv"))
     lesions = read_lesion_tables(paths, scores)
@@ -134,11 +175,12 @@ def test_sensitivity_figure_shows_found_of_all(made, scores):
 
 
 def test_gallery_holds_every_picture(tmp_path):
-    paths = []
-    for number in range(5):
-        paths.append(tmp_path / f"{number}.png")
-        Image.fromarray(np.full((40 + number, 30, 3), 50 * number, np.uint8)).save(paths[-1])
+    paths = {f"study {number} " + "long " * 12: tmp_path / f"{number}.png" for number in range(5)}
+    for number, path in enumerate(paths.values()):
+        Image.fromarray(np.full((40 + number, 30, 3), 50 * number, np.uint8)).save(path)
     figure = figures.draw_gallery(paths)
+    named = [panel.get_title(loc="left") for panel in figure.axes if panel.images]
+    assert [title.replace("\n", "") for title in named] == list(paths)
     shown = [panel.images[0].get_array() for panel in figure.axes if panel.images]
     assert [array.shape[0] for array in shown] == [40, 41, 42, 43, 44]
 
@@ -154,7 +196,7 @@ def test_gallery_holds_every_picture(tmp_path):
             lambda: figures.draw_sensitivity_by_volume(sensitivity_by_volume(pd.DataFrame(), **BOOTSTRAP)),
             "no true lesion",
         ),
-        (lambda: figures.draw_gallery([]), "No case picture"),
+        (lambda: figures.draw_gallery({}), "No case picture"),
     ],
 )
 def test_nothing_to_draw_is_said(draw, sentence, tmp_path):

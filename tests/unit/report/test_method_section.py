@@ -1,12 +1,17 @@
-"""The report's words and listing for every value that the schema of the config allows."""
+"""The report's words for what was run, and for every value that the schema of the config allows."""
 
-from types import SimpleNamespace
+import dataclasses
 
+import numpy as np
+import pandas as pd
 import pytest
 import yaml
 
 from clickpet.config import ConfigError, resolve, schema
+from clickpet.evaluate.run_results import RunResults
+from clickpet.evaluate.training_curves import TrainingCurve
 from clickpet.report.method_section import methods_section
+from clickpet.report.model_section import curves_caption
 from clickpet.report.page import Definitions, Listing
 from clickpet.report.run_section import provenance_section
 
@@ -85,21 +90,47 @@ def test_every_value_is_rendered(key):
         except ConfigError:
             assert key in CONTRADICTORY
             continue
-        methods = methods_section(config)
-        (words,) = [block for block in methods.blocks if isinstance(block, Definitions)]
-        assert all("None" not in text and "nan" not in text for _, text in words.entries)
+        words = words_of(whole_run(config))
+        assert all("None" not in text.replace("None:", "") and "nan" not in text for text in words.values())
         (listing,) = [block for block in provenance_section(a_run(config)).blocks if isinstance(block, Listing)]
         assert yaml.safe_load(listing.text) == config
         rendered += 1
     assert rendered or key == "folds"
 
 
-def a_run(config: dict) -> SimpleNamespace:
+def a_run(config: dict, **records) -> RunResults:
+    """A run of one train and one new study; without other records nothing else was run."""
     provenance = {
         "clickpet": "1", "git": None, "platform": {"python": "3", "system": "x"}, "seeds": {}, "versions": {},
         "cohort": {"table_sha256": "0", "cohort_tsv_sha256": "0"}, "rules": [],
     }  # fmt: skip
-    return SimpleNamespace(config=config, provenance=provenance)
+    columns = ["case", "slug", "tracer", "split", "clicks"]
+    cohort = pd.DataFrame([["a", "a", "fdg", "train", None], ["b", "b", "", "predict", "b.json"]], columns=columns)
+    return RunResults({**provenance, "config": config}, cohort, records.pop("scores", pd.DataFrame()), **records)
+
+
+def whole_run(config: dict) -> RunResults:
+    """A run in which everything was run."""
+    epochs = np.arange(3.0)
+    lesion = TrainingCurve("0", epochs, epochs, epochs, epochs)
+    tracer = TrainingCurve("0", epochs, epochs, epochs, epochs, stopping_cases=2)
+    predictions = {
+        "a": {"mirror_axes": [0, 1, 2], "members": ["0"]},
+        "b": {"mirror_axes": [2], "members": ["0", "1", "2"]},
+    }
+    return a_run(
+        config,
+        scores=pd.DataFrame({"slug": ["a"], "dice": [0.5], "split": ["train"]}),
+        interactive=pd.DataFrame({"clicks": [0, 5, 0, 5]}),
+        training={"fdg": [lesion], "psma": [lesion], "tracer": [tracer]},
+        accuracy={"n": 2, "folds": {"0": {}, "ensemble": {}}},
+        predictions=predictions,
+    )
+
+
+def words_of(run: RunResults) -> dict[str, str]:
+    (block,) = [block for block in methods_section(run).blocks if isinstance(block, Definitions)]
+    return dict(block.entries)
 
 
 @pytest.mark.parametrize(
@@ -114,5 +145,75 @@ def a_run(config: dict) -> SimpleNamespace:
     ],
 )
 def test_words_for_values(key, value, words):
-    (block,) = [block for block in methods_section(config_with(key, value)).blocks if isinstance(block, Definitions)]
-    assert words in " ".join(text for _, text in block.entries)
+    assert words in " ".join(words_of(whole_run(config_with(key, value))).values())
+
+
+def test_what_was_not_run_is_not_told():
+    config = resolve({"cohort": "x", "report": {"interactive": True}})
+    assert list(words_of(a_run(config))) == ["Clicks", "Heatmaps", "Lesion models", "Post-processing"]
+    words = words_of(whole_run(config))
+    assert list(words) == [
+        "Clicks", "Heatmaps", "Organs", "Tracer discriminator", "Lesion models", "Inference", "Post-processing",
+        "Evaluation",
+    ]  # fmt: skip
+    assert words["Evaluation"].endswith("Interactive evaluation with 0, 5 clicks of each kind.")
+    assert "No lesion model was trained in this run" in words_of(a_run(config))["Lesion models"]
+
+
+def test_clicks_by_where_they_came_from():
+    config = resolve({"cohort": "x"})
+    words = words_of(a_run(config))["Clicks"]
+    assert words.startswith("Tumour and background clicks of 1 study were taken from click files.")
+    assert "Clicks of 1 study were simulated" in words
+    never = words_of(a_run(resolve({"cohort": "x", "clicks": {"simulate": "never"}})))["Clicks"]
+    assert never.endswith("1 study had no clicks.")
+    assert "simulated" not in never
+
+
+def test_one_tracer_is_told_with_its_own_iterations_only():
+    run = whole_run(resolve({"cohort": "x"}))
+    words = words_of(dataclasses.replace(run, training={"fdg": run.training["fdg"]}, accuracy={}))
+    assert "one per tracer (FDG)" in words["Lesion models"]
+    assert "3 epochs of 350 (FDG) iterations" in words["Lesion models"]
+    assert "PSMA" not in " ".join(words.values())
+    assert words["Tracer discriminator"] == "None was trained: all train studies have one tracer."
+    assert "discriminator found" not in words["Inference"]
+
+
+def test_iterations_are_those_that_the_training_recorded():
+    run = whole_run(resolve({"cohort": "x"}))
+    options = {"iterations_per_epoch": 7, "learning_rate": 0.25, "training_clicks": "random"}
+    curve = dataclasses.replace(run.training["fdg"][0], options=options, pretrained={"file": "x"})
+    words = words_of(dataclasses.replace(run, training={"fdg": [curve]}))["Lesion models"]
+    assert "epochs of 7 (FDG) iterations" in words
+    assert "learning rate 0.25, a random number of clicks" in words
+    assert "from a pretrained CT/PET checkpoint" in words
+
+
+@pytest.mark.parametrize(
+    ("epochs", "stopping", "words"),
+    [
+        (3, 2, "1 of 1 trainings stopped early, after 3 epochs"),
+        (100, 2, "none stopped early"),
+        (100, 0, "no study was set aside to stop early"),
+    ],
+)
+def test_early_stopping_is_told_as_it_happened(epochs, stopping, words):
+    run = whole_run(resolve({"cohort": "x"}))
+    values = np.zeros(epochs)
+    curve = TrainingCurve("0", values, values, values, values, stopping_cases=stopping)
+    text = words_of(dataclasses.replace(run, training={**run.training, "tracer": [curve]}))["Tracer discriminator"]
+    assert words in text
+
+
+def test_without_organs_nothing_is_said_of_a_second_head():
+    run = whole_run(resolve({"cohort": "x", "organs": {"provider": "none"}}))
+    assert words_of(run)["Organs"] == "None: the lesion models were trained without a second head."
+    assert "both heads" not in curves_caption(run)
+    assert "both heads" in curves_caption(whole_run(resolve({"cohort": "x"})))
+
+
+def test_mirroring_is_told_as_used():
+    words = words_of(whole_run(resolve({"cohort": "x"})))["Inference"]
+    assert "three axes in 1 study, one axis in 1 study." in words
+    assert "Other studies: the mean softmax of 3 folds." in words

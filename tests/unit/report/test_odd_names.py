@@ -64,7 +64,10 @@ def test_report_and_its_tables(made):
 def test_case_figure(tmp_path, name):
     suv = np.zeros((12, 10, 14), np.float32)
     suv[3:9, 3:7, 2:12] = 2
-    save_png(draw_case(suv, suv > 5, np.diag([5.0, 5, 5, 1]), title=name), tmp_path / "case.png")
+    save_png(draw_case(suv, suv > 5, np.diag([5.0, 5, 5, 1])), tmp_path / "case.png")
+    gallery = figures.draw_gallery({name: tmp_path / "case.png"})
+    assert gallery.axes[0].get_title(loc="left").replace("\n", "") == name
+    save_png(gallery, tmp_path / "gallery.png")
     assert (tmp_path / "case.png").stat().st_size > 1000
 
 
@@ -91,5 +94,5 @@ def test_legend_of_a_run_whose_name_starts_with_an_underscore(tmp_path):
     tables = [read_table(made.path("results", f"{name}.tsv")) for name in ("scores", "interactive")]
     (shown,) = _curves([Run("_a", *tables), Run("b", *tables)], BOOTSTRAP)
     (plain,) = _curves([Run("b", *tables)], BOOTSTRAP)
-    assert shown.size_px == plain.size_px
+    assert (shown.picture.width, shown.picture.height) == (plain.picture.width, plain.picture.height)
     assert shown.png != plain.png

@@ -7,22 +7,25 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from clickpet.report.embedding import Picture, embed_png, embed_scan
 from clickpet.report.page import (
     DASH,
     MINUS,
     Cell,
     Definitions,
     Figure,
+    Gallery,
     Listing,
     Section,
+    StudyPictures,
     Table,
     Text,
     as_cell,
     estimate,
     number,
-    png_size_px,
-    png_source,
     render_page,
+    study_cell,
+    study_key,
 )
 
 
@@ -58,11 +61,25 @@ def test_estimates_have_their_interval_where_there_is_one():
     assert number(1234.5678, 1, "ml").text == "1,234.6 ml"
 
 
-def test_size_of_a_picture():
-    assert png_size_px(png(7, 5)) == (7, 5)
-    assert base64.b64decode(png_source(png()).removeprefix("data:image/png;base64,")) == png()
+def test_a_drawing_is_embedded_as_it_is():
+    picture = embed_png(png(7, 5))
+    assert (picture.width, picture.height) == (7, 5)
+    assert base64.b64decode(picture.source.removeprefix("data:image/png;base64,")) == png(7, 5)
     with pytest.raises(ValueError, match="not a PNG"):
-        png_size_px(b"GIF89a" + bytes(20))
+        embed_png(b"GIF89a" + bytes(20))
+
+
+def test_a_scan_is_embedded_smaller_and_looks_the_same(tmp_path):
+    rows, columns = np.mgrid[:120, :160]
+    scan = (127 + 60 * np.sin(columns / 9) * np.cos(rows / 7)).astype(np.uint8)
+    scan = np.clip(scan + np.random.default_rng(0).integers(-6, 7, scan.shape), 0, 255).astype(np.uint8)
+    Image.fromarray(scan).save(tmp_path / "scan.png")
+    picture = embed_scan(tmp_path / "scan.png")
+    assert (picture.width, picture.height) == (160, 120)
+    assert picture.size_bytes < (tmp_path / "scan.png").stat().st_size / 2
+    with Image.open(io.BytesIO(base64.b64decode(picture.source.removeprefix("data:image/webp;base64,")))) as opened:
+        error = np.abs(np.asarray(opened.convert("L"), float) - scan)
+    assert error.mean() < 4
 
 
 def page(*blocks, **options):
@@ -77,7 +94,7 @@ def test_tables_and_figures_are_numbered_apart_and_referred_to():
         Figure("pic", "caption", png(), "what it shows"),
     )
     assert 'See <a href="#second">Table 2</a> and <a href="#pic">Figure 1</a>.' in html
-    assert '<div class="scroll short" id="second">' in html
+    assert '<figure id="second" class="table short">' in html
     assert 'width="3" height="2" alt="what it shows"' in html
 
 
@@ -95,6 +112,21 @@ def test_data_is_never_markup():
     assert "49" not in html
     assert "[[nowhere]]" in html
     assert '<td class="text">&lt;script&gt;alert(&#34;1&#34;)&lt;/script&gt; &amp; [[first]]' in html
+
+
+def test_a_study_is_a_link_only_where_its_pictures_are():
+    rows = [[study_cell("with <pictures>", "a")], [study_cell("without", "b")]]
+    study = StudyPictures(study_key("a"), "with <pictures>", "Dice 0.5", Picture("data:image/png;base64,", 3, 2))
+    html = page(Table("t", "c", [("Study", "text")], rows), Gallery("g", "Studies", [study]))
+    assert '<td class="text"><a href="#study-a">with &lt;pictures&gt;</a></td>' in html
+    assert '<td class="text">without</td>' in html
+    assert '<article class="picture" id="study-a">' in html
+
+
+def test_what_to_look_for_stands_under_a_figure():
+    html = page(Figure("pic", "caption", png(), "alt", "values <b>below</b> [[pic]]"), Figure("two", "c", png(), "alt"))
+    assert 'Look for:</b> values &lt;b&gt;below&lt;/b&gt; <a href="#pic">Figure 1</a></span>' in html
+    assert html.count("Look for:") == 1
 
 
 def test_a_table_without_rows_says_so():

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from click_network import QUICK
 from phantom_patient import new_patient, write_models, write_patient
 from starlette.testclient import TestClient
 
@@ -14,7 +15,6 @@ from clickpet.review.page_server import make_app
 from clickpet.review.single_study import SingleStudy
 from clickpet.review.source import OpenedStudy
 
-QUICK = {"predict": {"tile_step": 1, "voxel_limits": [1, 2, 3]}}
 TOKEN = "a-token"
 HOST = "127.0.0.1:8000"
 
