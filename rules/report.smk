@@ -173,7 +173,9 @@ rule write_patient_page:
     params:
         title=column("case"),
         threshold=config["predict"]["threshold"],
-        template=content_hash(f"{workflow.basedir}/clickpet/report/templates/report.html.j2"),
+        template=[
+            content_hash(f"{workflow.basedir}/clickpet/report/templates/{file}") for file in ["report.html.j2", "report.js"]
+        ],
         code=code("write_patient_page"),
     script:
         "../scripts/write_patient_page.py"

@@ -64,6 +64,18 @@ def test_a_post_processing_threshold_re_runs_no_training_and_no_inference(workfl
     assert not rules(jobs) & (TRAINING | INFERENCE | OWN | {"preprocess_case"})
 
 
+def test_honoured_clicks_re_run_post_processing_alone(workflow):
+    jobs = workflow.would_run(CONFIG + "postprocess: {honour_clicks: true}\n")
+    assert {"post_process_case", "score_interactive"} <= rules(jobs)
+    assert not rules(jobs) & (TRAINING | INFERENCE | OWN | {"preprocess_case"})
+
+
+def test_mean_probabilities_are_made_by_predicting_again_and_train_nothing(workflow):
+    jobs = workflow.would_run(CONFIG + "postprocess: {min_component_probability: 0.8}\n")
+    assert {"predict_case", "predict_interactive", "post_process_case", "score_interactive"} <= rules(jobs)
+    assert not rules(jobs) & (TRAINING | OWN | {"preprocess_case", "find_tracer"})
+
+
 @pytest.mark.parametrize("option", ["tile_step: 0.5", "threshold: 0.3"])
 def test_inference_options_re_run_no_training(workflow, option):
     jobs = workflow.would_run(CONFIG + f"predict: {{{option}}}\n")
