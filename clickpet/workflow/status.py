@@ -40,9 +40,8 @@ class RunLog:
     """What Snakemake's own log of its last run in a folder says.
 
     path : the log;  host : machine of that run;  total, done : steps of it;  planned, finished : steps by rule;
-    path : the log;  host : machine of that run;  total, done : steps of it;  planned, finished : steps by rule;
     started : jobs that have not ended;  failures : jobs that failed and are not mended;  logs_of : SLURM's log of each
-    its end by itself (well or not).
+    SLURM job;  ended : it came to its end by itself (well or not).
     """
 
     path: Path

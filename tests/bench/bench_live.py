@@ -12,11 +12,10 @@ from __future__ import annotations
 
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
-from bench_inference import FOLDS, SHAPE, SPACING_MM, scan, timed
+from bench_inference import SHAPE, SPACING_MM, scan
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
