@@ -33,7 +33,7 @@ def write_report(
     cases = [results / "cases" / slug for slug in made.cases]
     if pictures:
         for number, case in enumerate(cases):
-            for name in CASE_PICTURES.values():
+            for name in [name for name in CASE_PICTURES.values() if not (case / name).exists()]:
                 Image.fromarray(np.full((30, 48, 3), 5 * number % 256, np.uint8)).save(case / name)
     pictures_of = {kind: [case / name for case in cases] if pictures else [] for kind, name in CASE_PICTURES.items()}
     tables = {
