@@ -205,7 +205,8 @@ rule write_patient_page:
         title=column("case"),
         threshold=config["predict"]["threshold"],
         template=[
-            content_hash(f"{workflow.basedir}/clickpet/report/templates/{file}") for file in ["report.html.j2", "report.js"]
+            content_hash(f"{workflow.basedir}/clickpet/report/templates/{file}")
+            for file in ["report.html.j2", "report.js"]
         ],
         code=code("write_patient_page"),
     script:
