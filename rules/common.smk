@@ -6,10 +6,12 @@ from difflib import get_close_matches
 from clickpet.postprocess.options import PostprocessOptions
 from clickpet.train.options import TrainingOptions, trained_by
 from clickpet.workflow.buckets import bucket_count, bucket_of
+from clickpet.clicks.replay import find_round_files, require_replay_folder
 from clickpet.cohort import FILES, JOINT, TRACERS, read_cohort
 from clickpet.config import ConfigError, read_config, resolve
 from clickpet.errors import InputError
 from clickpet.files import content_hash
+from clickpet.ingest.bids_files import metadata_files
 from clickpet.ingest.splits import given_splits, read_splits
 from clickpet.predict.inference import NOT_OF_INFERENCE
 from clickpet.models.settings import CHECKPOINTS, read_settings, trained_with
@@ -272,6 +274,20 @@ def splits_if_train(wildcards):
     return "results/splits.json" if STUDIES[wildcards.case].split == "train" else []
 
 
+def replay_files(wildcards):
+    """The interactions of a case that are replayed; none where a reader is simulated, or nobody interacted."""
+    return find_round_files(config["evaluate"]["replay"], wildcards.case) if wildcards.protocol == "replay" else []
+
+
+def check_replay():
+    """End with a line if interactions are to be replayed and there are none."""
+    if "replay" in PROTOCOLS and SCORED:
+        try:
+            require_replay_folder(config["evaluate"]["replay"], SCORED)
+        except InputError as error:
+            sys.exit(f"config: {error}")
+
+
 def calibration_if_any(wildcards):
     return "results/calibration.json" if config["predict"]["mirroring"] == "budget" else []
 
@@ -327,7 +343,16 @@ if config["organs"]["provider"] == "totalsegmentator" and TRAIN:
 TRAINING_OPTIONS = trained_by(config["train"])
 # all code that decides what a training learns; how it is kept alive and recorded is not part of it
 TRAINING_METHOD = method("clickpet.train.trainer.ClickPetTrainer", "clickpet.nnunet.network")
-INTERACTIVE = config["report"]["interactive"]
+PROTOCOLS = config["evaluate"]["protocols"]
+INTERACTIVE = config["report"]["interactive"] or "clicks" in PROTOCOLS
+ROUND_PROTOCOLS = [protocol for protocol in ("rounds", "replay") if protocol in PROTOCOLS]
+ROUNDS = list(range(config["evaluate"]["rounds"]))
+ROUND_TABLES = [
+    f"results/{protocol}{table}.tsv"
+    for protocol in (ROUND_PROTOCOLS if SCORED else [])
+    for table in ("", "_summary", "_safety", "_sizes", "_lesion_free")
+]
+check_replay()
 CLICK_STEPS = config["evaluate"]["click_steps"]
 MIP_OPTIONS = trained_with(config)["mip"]
 PREDICT_OPTIONS = {key: value for key, value in config["predict"].items() if key not in NOT_OF_INFERENCE}
@@ -373,4 +398,5 @@ wildcard_constraints:
     model="fdg|psma|joint|tracer",
     networks="fold_[0-9]+|ensemble",
     clicks="[0-9]+",
+    protocol="rounds|replay",
     bucket="[0-9]+",

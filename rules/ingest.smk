@@ -6,6 +6,7 @@ rule import_case:
     input:
         ct=column("ct"),
         pet=column("pet"),
+        metadata=lambda wildcards: metadata_files(study(wildcards).pet),
     output:
         ct="results/cases/{case}/ct.nii.gz",
         suv="results/cases/{case}/suv.nii.gz",
@@ -48,6 +49,7 @@ rule import_label:
         runtime=30,
     params:
         regions=config["ingest"]["label_regions"],
+        values=config["ingest"]["label_values"],
         drawn_on=lambda wildcards: [study(wildcards).pet, study(wildcards).ct],
         code=code("import_label"),
     script:

@@ -13,7 +13,8 @@ def main(job):
         from clickpet.nnunet.plans import fingerprint_case
 
         pet = read_image(job.input.suv)
-        truth, source = read_label(job.input.label, pet, regions=job.params.regions, drawn_on=job.params.drawn_on)
+        which = {"regions": job.params.regions, "values": job.params.values}
+        truth, source = read_label(job.input.label, pet, **which, drawn_on=job.params.drawn_on)
         ct = read_image(job.input.ct)
         fingerprint, intensities = fingerprint_case(ct.array, pet.array, truth, pet.affine)
         write_image(job.output.truth, truth, pet.affine)

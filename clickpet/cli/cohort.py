@@ -82,6 +82,26 @@ def dicom(
     _write(build_from_dicom(folder, clicks=clicks, tracer=tracer, centre=centre, split=split), out, relative, force)
 
 
+@app.command()
+def bids(
+    folder: Folder,
+    derivatives: Annotated[
+        Path | None, typer.Option(help="Folder of masks and clicks; else derivatives/.", show_default=False)
+    ] = None,
+    tracer: Tracer = None,
+    centre: Centre = None,
+    split: Split = None,
+    out: Out = DEFAULT_TABLE,
+    relative: Relative = False,
+    force: Force = False,
+) -> None:
+    """From a BIDS data set: sub-*/ses-*/pet/*_pet.nii.gz with its JSON, CT beside it, masks in derivatives."""
+    from clickpet.ingest.bids_cohort import build_from_bids
+
+    cohort = build_from_bids(folder, derivatives=derivatives, tracer=tracer, centre=centre, split=split)
+    _write(cohort, out, relative, force)
+
+
 def _write(cohort, out: Path, relative: bool, force: bool) -> None:
     from clickpet.ingest.cohort_builder import summary_text, write_table
 

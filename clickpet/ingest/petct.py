@@ -76,14 +76,18 @@ def read_study(*, ct: str | Path, pet: str | Path, suv_timing: str = "series") -
     )
 
 
-def read_label(path: str | Path, study: PetCt, *, regions: Sequence[str] | None = None) -> np.ndarray:
+def read_label(
+    path: str | Path, study: PetCt, *, regions: Sequence[str] | None = None, values: Sequence[int] | None = None
+) -> np.ndarray:
     """Read the lesion mask of `study` onto its grid: uint8 (x, y, z), 0 or 1.
 
     path : a volume on the PET's grid, or DICOM SEG or RTSTRUCT;  regions : names of its regions that are lesions, with
-    * as in file names (None: all).  What was odd and dealt with is told as a warning, one a sentence. Raises InputError
+    * as in file names (None: all);  values : values of a volume that are lesions (None: it holds 0 and 1 alone).
+    What was odd and dealt with is told as a warning, one a sentence. Raises InputError
     as `clickpet.ingest.study.load_label` does.
     """
-    mask, record = read_label_file(path, Image(study.suv, study.affine), regions=regions, drawn_on=study.sources)
+    pet = Image(study.suv, study.affine)
+    mask, record = read_label_file(path, pet, regions=regions, values=values, drawn_on=study.sources)
     _warn(path, record)
     return mask
 

@@ -12,6 +12,7 @@ import numpy as np
 from clickpet.errors import InputError
 from clickpet.geometry import Turn, grid_text, grid_texts, refuse_skewed, same_grid, voxel_volume_ml
 from clickpet.images import Image, read_image, resample, turned_like
+from clickpet.ingest.bids_files import is_bids_pet
 
 #: What lies outside the CT's field of view is air.
 OUTSIDE_HU = -1024.0
@@ -31,7 +32,7 @@ HOT_SUV, MOST_HOT = 50.0, 0.02
 
 
 def load_pet(path: str | Path, *, timing: str = "series") -> tuple[Image, dict]:
-    """PET as SUV (body weight, g/ml, float32) from a volume that holds SUV or from a DICOM folder.
+    """PET as SUV (body weight, g/ml, float32) from a volume that holds SUV, a PET of a BIDS data set, or DICOM.
 
     timing : how decay is counted, DICOM only.  Returns the image and the audit record of the SUV, whose "warnings" say
     what was odd and dealt with. Raises InputError for values that are no SUV and axes that are not at right angles.
@@ -42,6 +43,12 @@ def load_pet(path: str | Path, *, timing: str = "series") -> tuple[Image, dict]:
         image, audit = load_suv(path, timing=timing)
         audit = {"source": "DICOM", **audit}
         refuse_skewed(image.shape, image.affine, where=path)
+    elif is_bids_pet(path):
+        from clickpet.ingest.bids_suv import suv_of_bids
+
+        factor, audit = suv_of_bids(Path(path))
+        stored = read_image(path, np.float32)
+        image = replace(stored, array=stored.array * np.float32(factor))
     else:
         image = read_image(path, np.float32)
         audit = {"source": "file", "rule": "taken as SUV (body weight) as it is"}
@@ -175,17 +182,19 @@ def load_label(
     pet: Image,
     *,
     regions: Sequence[str] | None = None,
+    values: Sequence[int] | None = None,
     drawn_on: Sequence[str | Path] = (),
 ) -> np.ndarray:
     """Lesion mask (uint8, 0 or 1) on the PET's grid from a volume, or from DICOM SEG or RTSTRUCT.
 
     regions : names of the regions of a SEG or RTSTRUCT that are lesions, with * as in file names (None: all);
+    values : values of a volume that are lesions, others are background (None: a volume holds 0 and 1 alone);
     drawn_on : PET and CT of the study; a DICOM mask has to be in the frame of reference of one that is DICOM.
 
     A volume on the PET's grid whose axes are stored in another order or direction is turned; no voxel moves.
     Raises InputError for another grid or values other than 0 and 1.
     """
-    return read_label(path, pet, regions=regions, drawn_on=drawn_on)[0]
+    return read_label(path, pet, regions=regions, values=values, drawn_on=drawn_on)[0]
 
 
 def read_label(
@@ -193,6 +202,7 @@ def read_label(
     pet: Image,
     *,
     regions: Sequence[str] | None = None,
+    values: Sequence[int] | None = None,
     drawn_on: Sequence[str | Path] = (),
 ) -> tuple[np.ndarray, dict]:
     """`load_label`, and a record of the file: its "source", and "warnings" of what was odd and dealt with."""
@@ -210,7 +220,21 @@ def read_label(
             where=path,
             mend="give the label on the PET's grid (nearest neighbour), and check that it belongs to this study",
         )
-    return _as_mask(image.array, path), {"source": "file", "warnings": list(image.notes)}
+    if values is None:
+        return _as_mask(image.array, path), {"source": "file", "warnings": list(image.notes)}
+    mask, odd = _of_values(image.array, values)
+    return mask, {"source": "file", "values": list(values), "warnings": [*image.notes, *odd]}
+
+
+def _of_values(array: np.ndarray, values: Sequence[int]) -> tuple[np.ndarray, list[str]]:
+    """Where a label has one of `values`, as uint8, and what is odd about it: other values than these and 0."""
+    mask = np.isin(array, list(values))
+    others = np.unique(array[~mask & (array != 0)])
+    if not others.size:
+        return mask.view(np.uint8), []
+    listed = ", ".join(_distinct(value) for value in others[:5]) + (", ..." if others.size > 5 else "")
+    text = f"values {listed} were taken as background (ingest.label_values)"
+    return mask.view(np.uint8), [text if mask.any() else f"{text}, and nothing is left: is that right?"]
 
 
 def _as_mask(array: np.ndarray, path: str | Path) -> np.ndarray:
@@ -221,7 +245,8 @@ def _as_mask(array: np.ndarray, path: str | Path) -> np.ndarray:
         raise InputError(
             f"holds values other than 0 and 1: {', '.join(_distinct(value) for value in values)}",
             where=path,
-            mend="give a binary lesion mask" + (", rounded" if np.allclose(values, np.rint(values), atol=1e-3) else ""),
+            mend="give a binary lesion mask, or name the values that are lesions in ingest.label_values"
+            + ("; these are 0 and 1 unrounded" if np.allclose(values, np.rint(values), atol=1e-3) else ""),
         )
     return mask.view(np.uint8)
 

@@ -129,6 +129,26 @@ class Gallery:
 
 
 @dataclass(frozen=True)
+class Plates:
+    """Pictures side by side under one caption, each with a title and a line of facts: (title, facts, PNG).
+
+    look : what to look for in them.
+    """
+
+    key: str
+    caption: str
+    plates: Sequence[tuple[str, str, bytes]]
+    look: str = ""
+
+    kind = "plates"
+    label = "Figure"
+
+    @property
+    def pictures(self) -> list[tuple[str, str, Picture]]:
+        return [(title, facts, embed_png(png)) for title, facts, png in self.plates]
+
+
+@dataclass(frozen=True)
 class Listing:
     """Verbatim text under a fold; on paper it is open."""
 

@@ -15,7 +15,7 @@ from clickpet.evaluate.lesion_table import number_lesions
 from clickpet.images import voxel_volume_ml
 from clickpet.report.lesion_slices import SLICE_DPI, WINDOW_MAX_SUV, SliceStudy, draw_lesion_slice
 from clickpet.report.numbered_mip import MOST_NUMBERS, draw_numbered_mip
-from clickpet.report.page import Definitions, Figure, Gallery, Section, Table, Text, number, render_page
+from clickpet.report.page import Definitions, Figure, Plates, Section, Table, Text, number, render_page
 from clickpet.report.style import png_bytes, tracer_name
 
 NOT_A_DEVICE = (
@@ -105,10 +105,10 @@ def _projection(study: SliceStudy, window: float) -> Figure:
     return Figure(
         "mip",
         f"Maximum intensity projections of the PET, SUV 0 to {window:g}: lesions outlined and numbered as in "
-        f"[[lesion-table]], largest first; clicks as + (tumour) and x (background).{more} Look for "
-        "uptake without an outline, and for outlines around organs (brain, heart, kidneys, bladder, glands, gut).",
+        f"[[lesion-table]], largest first; clicks as + (tumour) and x (background).{more}",
         png_bytes(draw_numbered_mip(study, window_max_suv=window), dpi=MIP_DPI),
         f"Coronal and sagittal projection with {len(study.boxes)} numbered lesions",
+        "uptake without an outline, and outlines around organs (brain, heart, kidneys, bladder, glands, gut).",
     )
 
 
@@ -138,7 +138,7 @@ def _lesion_table(found: PatientResults) -> Table:
     )
 
 
-def _pictures(found: PatientResults, study: SliceStudy, window: float) -> list[Gallery]:
+def _pictures(found: PatientResults, study: SliceStudy, window: float) -> list[Plates]:
     rows = found.table.to_dict("records")[:MOST_PICTURES]
     if not rows:
         return []
@@ -153,13 +153,13 @@ def _pictures(found: PatientResults, study: SliceStudy, window: float) -> list[G
     truth = " The dashed line is the truth." if found.truth is not None else ""
     more = f" The {left} smallest have no picture." if left else ""
     return [
-        Gallery(
+        Plates(
             "slices",
             "The axial slice that holds most of each lesion: PET over CT, the frame enlarged on the right, the "
-            f"patient's right side on the left. Bold: the lesion; thin: other lesions.{truth} Clicks on this "
-            f"slice or the next ones are + and x. Look whether the contour follows the uptake, and what the CT "
-            f"shows there.{more}",
+            f"patient's right side on the left. Bold: the lesion; thin: other lesions.{truth} Clicks on this slice or "
+            f"the next ones are + and x.{more}",
             pictures,
+            "Look whether the contour follows the uptake, and what the CT shows there.",
         )
     ]
 

@@ -17,6 +17,7 @@ from clickpet.cohort import TRACERS
 from clickpet.config import ConfigError, resolve
 from clickpet.errors import InputError
 from clickpet.files import read_json, replacing, write_json, write_text
+from clickpet.ingest.bids_files import metadata_files
 from clickpet.ingest.cohort_builder import Cohort, table_text
 from clickpet.ingest.findings import soft_lines
 from clickpet.ingest.study import VOLUME_SUFFIXES
@@ -169,7 +170,7 @@ def predict_patient(
             TABLE: patient.cohort_table(paths),
             CONFIG: yaml.safe_dump(settings, sort_keys=False, allow_unicode=True),
         }
-        inputs = {name: _state(path) for name, path in patient.files.items()}
+        inputs = _states(patient)
         outdated = _outdated_rules(folder / INPUTS, inputs)
         for name, text in own.items():
             write_text(folder / name, text)
@@ -190,7 +191,7 @@ def predict_patient(
         case = folder / "results" / "cases" / make_slug(patient.case)
         if read_json(case / "case.json")["case"] != patient.case:
             raise InputError("holds results of another case", where=case, mend="give each call its own --work")
-        if inputs != {name: _state(path) for name, path in patient.files.items()}:
+        if inputs != _states(patient):
             raise InputError(
                 "CT, PET or clicks have changed while they were segmented", mend="start again when they are complete"
             )
@@ -243,6 +244,13 @@ def _without_braces(path: Path, folder: Path, name: str) -> Path:
         place.unlink(missing_ok=True)
         place.symlink_to(target)
     return link if in_name else link / path.name
+
+
+def _states(patient: NewPatient) -> dict[str, list[list]]:
+    """`_state` of CT, PET (with the metadata of one in a BIDS data set) and clicks."""
+    states = {name: _state(path) for name, path in patient.files.items()}
+    states["pet"] += [state for file in metadata_files(patient.files["pet"]) for state in _state(file)]
+    return states
 
 
 def _state(path: Path) -> list[list]:

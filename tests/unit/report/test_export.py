@@ -1,11 +1,12 @@
 """`clickpet export`: original names and grids, SEG that reads back as the mask, tables, and what cannot be exported."""
 
+import highdicom
 import nibabel as nib
 import numpy as np
 import pandas as pd
 import pydicom
 import pytest
-from dicom_maker import PLANTED, write_series
+from dicom_maker import PLANTED, uid, write_series
 from typer.testing import CliRunner
 
 from clickpet.cli.app import app
@@ -144,3 +145,42 @@ def test_the_results_own_cohort_table_is_read(run):
     assert result.exit_code == 0, result.output
     assert f"1 more masks there belong to no row of the table ({studies[0].slug})" in result.output
     assert [path.name for path in (folder / "results" / "export" / "masks").iterdir()] == ["Archive 7.nii.gz"]
+
+
+def test_structures_and_reports_on_demand(run):
+    folder, _ = run
+    result = export(folder, "--rtstruct", "--sr")
+    assert result.exit_code == 0, result.output
+    assert "Archive 7: 2 lesions, 0.8 ml, SEG, RTSTRUCT, SR" in result.output
+    out = folder / "results" / "export"
+    made = {kind: pydicom.dcmread(out / kind / "Archive 7.dcm") for kind in ("seg", "rtstruct", "sr")}
+    assert [path.name for path in (out / "sr").iterdir()] == ["Archive 7.dcm"]
+    table = pd.read_csv(out / "tables" / "Archive 7.csv")
+    tracked = list(zip(table["tracking_id"], table["tracking_uid"], strict=True))
+    assert tracked == [(one.TrackingID, one.TrackingUID) for one in made["seg"].SegmentSequence]
+    assert tracked == [(one.ROIName, one.ROIDescription) for one in made["rtstruct"].StructureSetROISequence]
+    measured = highdicom.sr.srread(out / "sr" / "Archive 7.dcm").content.get_volumetric_roi_measurement_groups()
+    assert tracked == [(one.tracking_identifier, one.tracking_uid) for one in measured]
+    assert {one.StudyInstanceUID for one in made.values()} == {uid("study")}
+    assert "tracking_uid" not in pd.read_csv(out / "tables" / f"{NIFTI}.csv")
+    pet = load_suv(folder / "dicom")[0]
+    for number, voxels in ((1, 12), (2, 1)):
+        from_contours, from_seg = (
+            load_mask(out / kind / "Archive 7.dcm", pet, roi=f"Lesion {number}") for kind in ("rtstruct", "seg")
+        )
+        np.testing.assert_array_equal(from_contours, from_seg)
+        assert from_seg.sum() == voxels
+    for path in (path for path in out.rglob("*") if path.is_file()):
+        assert not [secret for secret in PLANTED.values() if secret.encode() in path.read_bytes()], path
+
+
+def test_contours_on_a_ct_that_is_no_dicom(run):
+    folder, _ = run
+    (folder / "ct.nii.gz").write_bytes((folder / "pet.nii.gz").read_bytes())
+    table = (folder / "cases.tsv").read_text().splitlines()
+    cells = table[2].split("\t")
+    cells[COLUMNS.index("ct")] = str(folder / "ct.nii.gz")
+    (folder / "cases.tsv").write_text("\n".join([*table[:2], "\t".join(cells), *table[3:]]) + "\n")
+    result = export(folder, "--rtstruct", "--contours-on", "ct", "--case", "Archive 7")
+    assert result.exit_code == 1
+    assert "is no DICOM, so it cannot carry contours" in result.output
