@@ -54,7 +54,7 @@ def server(folder, files):
     command = [sys.executable, "-c", "from clickpet.cli.app import app; app()", "serve"]
     options = {
         "models": folder / "models", "ct": files["ct"], "pet": files["pet"], "tracer": "psma", "port": 0,
-        "capacity": CAPACITY, "memory": MEMORY_GIB, "liveness": 3, "device": "cpu", "config": folder / "config.yaml",
+        "capacity": CAPACITY, "memory": MEMORY_GIB, "liveness": 15, "device": "cpu", "config": folder / "config.yaml",
     }  # fmt: skip
     command += [part for name, value in options.items() for part in (f"--{name}", str(value))]
     environment = {**os.environ, "CLICKPET_TOKEN": TOKEN, "OMP_NUM_THREADS": "1"}
@@ -89,7 +89,7 @@ def test_clients_come_and_go_within_the_memory(server, folder, files, tmp_path):
         connect(address)
     killed.kill()
     killed.communicate()
-    clients.append(_connect_within(address, seconds=30))
+    clients.append(_connect_within(address, seconds=60))
     masks = []
     for client in clients:
         client.set_image(study.suv[None])
