@@ -77,10 +77,21 @@ rule evaluate:
         expand("results/cases/{case}/patient.html", case=slugs("test")),
 
 
+rule rounds:
+    """Scores of interaction in rounds, by the protocols of evaluate.protocols."""
+    input:
+        expand(
+            "results/{protocol}{table}.tsv",
+            protocol=ROUND_PROTOCOLS if SCORED else [],
+            table=["", "_summary", "_safety", "_sizes", "_lesion_free"],
+        ),
+
+
 rule interactive:
-    """Scores at every number of clicks."""
+    """Scores at every number of clicks, and in every round where the config asks for it."""
     input:
         ["results/interactive.tsv", "results/interactive_summary.tsv"] if SCORED else [],
+        rules.rounds.input,
         expand("results/cases/{case}/interactive/clicks_{clicks}/lesions.nii.gz", case=SCORED, clicks=CLICK_STEPS),
 
 
@@ -121,7 +132,7 @@ rule all:
                 *["mip_overlay.png", "mip_rotation.png"],
             ],
         ),
-        expand(list(PREDICTION_MAPS.values()), case=CASES),
+        expand(list({**PREDICTION_MAPS, **COMPONENT_PROBABILITY, **POSTPROCESS_RECORD}.values()), case=CASES),
         expand(
             "results/cases/{case}/{file}",
             case=SCORED,
@@ -151,9 +162,19 @@ rule all:
         expand("results/models/{tracer}/fold_{fold}/training.json", tracer=TRAINED, fold=FOLDS),
         ["results/calibration.json", "results/calibration.tsv"] if config["predict"]["mirroring"] == "budget" else [],
         rules.interactive.input if INTERACTIVE else [],
+        rules.rounds.input,
+        expand(
+            "results/cases/{case}/{protocol}/round_{number}/{file}",
+            case=SCORED,
+            protocol=ROUND_PROTOCOLS,
+            number=ROUNDS,
+            file=["lesions.nii.gz", "interaction.json", "score.json"],
+        ),
+        expand("results/cases/{case}/{protocol}/lesions.csv", case=SCORED, protocol=ROUND_PROTOCOLS),
         expand(
             "results/cases/{case}/interactive/clicks_{clicks}/{file}",
             case=SCORED if INTERACTIVE else [],
             clicks=CLICK_STEPS,
             file=["lesions_raw.nii.gz", "score.json"],
         ),
+        [expand(files, case=SCORED if INTERACTIVE else []) for files in {**STEP_PROBABILITIES, **STEP_RECORDS}.values()],

@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from clickpet.postprocess.options import PostprocessOptions
 from clickpet.train.options import TrainingOptions, trained_by
 from clickpet.workflow.buckets import bucket_count, bucket_of
+from clickpet.clicks.replay import find_round_files, require_replay_folder
 from clickpet.cohort import FILES, JOINT, TRACERS, read_cohort
 from clickpet.config import ConfigError, read_config, resolve
 from clickpet.errors import InputError
@@ -273,6 +274,20 @@ def splits_if_train(wildcards):
     return "results/splits.json" if STUDIES[wildcards.case].split == "train" else []
 
 
+def replay_files(wildcards):
+    """The interactions of a case that are replayed; none where a reader is simulated, or nobody interacted."""
+    return find_round_files(config["evaluate"]["replay"], wildcards.case) if wildcards.protocol == "replay" else []
+
+
+def check_replay():
+    """End with a line if interactions are to be replayed and there are none."""
+    if "replay" in PROTOCOLS and SCORED:
+        try:
+            require_replay_folder(config["evaluate"]["replay"], SCORED)
+        except InputError as error:
+            sys.exit(f"config: {error}")
+
+
 def calibration_if_any(wildcards):
     return "results/calibration.json" if config["predict"]["mirroring"] == "budget" else []
 
@@ -328,7 +343,11 @@ if config["organs"]["provider"] == "totalsegmentator" and TRAIN:
 TRAINING_OPTIONS = trained_by(config["train"])
 # all code that decides what a training learns; how it is kept alive and recorded is not part of it
 TRAINING_METHOD = method("clickpet.train.trainer.ClickPetTrainer", "clickpet.nnunet.network")
-INTERACTIVE = config["report"]["interactive"]
+PROTOCOLS = config["evaluate"]["protocols"]
+INTERACTIVE = config["report"]["interactive"] or "clicks" in PROTOCOLS
+ROUND_PROTOCOLS = [protocol for protocol in ("rounds", "replay") if protocol in PROTOCOLS]
+ROUNDS = list(range(config["evaluate"]["rounds"]))
+check_replay()
 CLICK_STEPS = config["evaluate"]["click_steps"]
 MIP_OPTIONS = trained_with(config)["mip"]
 PREDICT_OPTIONS = {key: value for key, value in config["predict"].items() if key not in NOT_OF_INFERENCE}
@@ -374,4 +393,5 @@ wildcard_constraints:
     model="fdg|psma|joint|tracer",
     networks="fold_[0-9]+|ensemble",
     clicks="[0-9]+",
+    protocol="rounds|replay",
     bucket="[0-9]+",

@@ -160,3 +160,57 @@ rule summarise_interactive:
         code=code("summarise_interactive"),
     script:
         "../scripts/summarise_interactive.py"
+
+
+rule score_rounds:
+    """Score a case in every round: overlap, lesions, and how interaction was answered."""
+    input:
+        masks=expand("results/cases/{{case}}/{{protocol}}/round_{number}/lesions.nii.gz", number=ROUNDS),
+        interactions=expand("results/cases/{{case}}/{{protocol}}/round_{number}/interaction.json", number=ROUNDS),
+        truth="results/cases/{case}/truth.nii.gz",
+        tracer_json="results/cases/{case}/tracer.json",
+        splits=splits_if_train,
+    output:
+        scores=expand("results/cases/{{case}}/{{protocol}}/round_{number}/score.json", number=ROUNDS),
+        lesions="results/cases/{case}/{protocol}/lesions.csv",
+    log:
+        "logs/score_rounds/{case}_{protocol}.log",
+    benchmark:
+        "benchmarks/score_rounds/{case}_{protocol}.tsv"
+    conda:
+        "../envs/core.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        row=labels_of,
+        code=code("score_rounds"),
+    script:
+        "../scripts/score_rounds.py"
+
+
+rule summarise_rounds:
+    """A row a case and round, curves and areas, safety of interaction, lesions by size, lesion-free studies."""
+    input:
+        scores=expand("results/cases/{case}/{{protocol}}/round_{number}/score.json", case=SCORED, number=ROUNDS),
+        lesions=expand("results/cases/{case}/{{protocol}}/lesions.csv", case=SCORED),
+    output:
+        rounds="results/{protocol}.tsv",
+        summary="results/{protocol}_summary.tsv",
+        safety="results/{protocol}_safety.tsv",
+        sizes="results/{protocol}_sizes.tsv",
+        lesion_free="results/{protocol}_lesion_free.tsv",
+    log:
+        "logs/summarise_rounds/{protocol}.log",
+    benchmark:
+        "benchmarks/summarise_rounds/{protocol}.tsv"
+    localrule: True
+    conda:
+        "../envs/core.yaml"
+    params:
+        seed=config["seed"],
+        repeats=config["evaluate"]["bootstrap_repeats"],
+        confidence=config["evaluate"]["confidence"],
+        code=code("summarise_rounds"),
+    script:
+        "../scripts/summarise_rounds.py"

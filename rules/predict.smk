@@ -75,6 +75,45 @@ rule predict_interactive:
         "../scripts/predict_interactive.py"
 
 
+rule predict_rounds:
+    """Segment a case round by round, each time with what a reader marked on the mask of the round before."""
+    input:
+        ct="results/cases/{case}/ct.nii.gz",
+        suv="results/cases/{case}/suv.nii.gz",
+        truth="results/cases/{case}/truth.nii.gz",
+        tracer="results/cases/{case}/tracer.json",
+        replay=replay_files,
+        splits=splits_if_train,
+        models=lesion_models,
+        calibration=calibration_if_any,
+    output:
+        masks=expand("results/cases/{{case}}/{{protocol}}/round_{number}/lesions.nii.gz", number=ROUNDS),
+        interactions=expand("results/cases/{{case}}/{{protocol}}/round_{number}/interaction.json", number=ROUNDS),
+    log:
+        "logs/predict_rounds/{case}_{protocol}.log",
+    benchmark:
+        "benchmarks/predict_rounds/{case}_{protocol}.tsv"
+    conda:
+        "../envs/deep.yaml"
+    threads: 4
+    resources:
+        mem_mb=24000,
+        runtime=minutes_of_prediction(heatmaps=len(ROUNDS)),
+    params:
+        slug="{case}",
+        protocol="{protocol}",
+        split=column("split"),
+        folds=lesion_folds_for,
+        models=lesion_model_folders,
+        predict=PREDICT_OPTIONS,
+        postprocess=config["postprocess"],
+        heatmap=config["heatmap"],
+        seed=config["seed"],
+        code=code("predict_rounds"),
+    script:
+        "../scripts/predict_rounds.py"
+
+
 rule calibrate:
     """Time this machine's loading and forward passes, for predict.mirroring: budget."""
     input:

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import dataclass
 
 from clickpet.errors import InputError
 
 _KINDS = {"tumor": "tumor", "tumour": "tumor", "background": "background"}
+
+
+@dataclass(frozen=True)
+class FilePoint:
+    """A point of a click file: its kind, its voxel x, y, z, and what names its scribble (None: a click of its own)."""
+
+    kind: str
+    voxel: list[int]
+    scribble: object = None
 
 
 def kind_of(name: object) -> str | None:

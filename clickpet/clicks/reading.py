@@ -1,20 +1,21 @@
-"""Reading of click files: Grand Challenge JSON, plain JSON, 3D Slicer point lists."""
+"""Reading of click files: Grand Challenge JSON, plain JSON, 3D Slicer point lists and curves."""
 
 from __future__ import annotations
 
 import stat
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
-from clickpet.clicks.model import KINDS, Clicks
-from clickpet.clicks.points import kind_of, shown, voxel_of
+from clickpet.clicks.model import KINDS, Clicks, Interaction
+from clickpet.clicks.points import FilePoint, kind_of, shown, voxel_of
 from clickpet.clicks.slicer import slicer_points
 from clickpet.errors import InputError
 from clickpet.files import parse_json
 
-#: Most points of a study: five scribbles have some hundreds, and each point costs up to 1 MB when a heatmap is drawn.
+#: Most points of a study: five scribbles have some hundreds.
 MAX_POINTS = 2000
 #: Largest file: 3D Slicer writes about 500 bytes a point.
 MAX_FILE_BYTES = 16 * 2**20
@@ -27,13 +28,17 @@ def read_clicks(
 
     Formats, told apart by their content:
 
-    - Grand Challenge JSON, type "Multiple points" or "Point": voxel indices x, y, z, name tumor or background;
+    - Grand Challenge JSON, type "Multiple points" or "Point": voxel indices x, y, z, name tumor or background. Points
+      of a kind with the same number under "scribble" are one scribble (`clickpet.clicks.writing` writes it);
     - the plain variant ``{"tumor": [[x, y, z], ...], "background": [...]}``: voxel indices x, y, z;
+    - rounds, ``{"rounds": [...]}``, each as one of these two: the points of a kind that a round adds are its scribble;
     - 3D Slicer Markups (.mrk.json): point lists in millimetres, LPS unless the file says RAS; each point goes to the
       nearest voxel. The label of a point ("tumor-1"), else the name of its list, else the name of the file
-      ("tumor.mrk.json") says what it is. A folder stands for all .mrk.json files in it.
+      ("tumor.mrk.json") says what it is. Lines and open and closed curves are scribbles along their path. A folder
+      stands for all .mrk.json files in it.
 
-    A file without content (zero bytes) or without points gives no clicks, and so does a missing file
+    All other points are clicks of their own; `clickpet.clicks.grouping.join_touching` makes scribbles of those that
+    touch. A file without content (zero bytes) or without points gives no clicks, and so does a missing file
     with `missing_ok`. A voxel that was clicked twice stays twice.
 
     Raises InputError (one line: file, number of the point, mend) for a missing or unreadable file, an unknown format
@@ -50,18 +55,42 @@ def read_clicks(
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror})", where=path, mend="correct the path") from error
     files = _point_lists_in(path) if stat.S_ISDIR(mode) else [path]
-    found: dict[str, list] = {kind: [] for kind in KINDS}
-    count = 0
+    points: list[FilePoint] = []
     for file in files:
-        for kind, voxel in _points(_load(file), file, tuple(shape), affine):
-            found[kind].append(voxel)
-            count += 1
-            if count > MAX_POINTS:
+        for point in _points(_load(file), file, tuple(shape), affine):
+            points.append(point)
+            if len(points) > MAX_POINTS:
                 raise InputError(
                     f"holds more than {MAX_POINTS} points", where=path, mend="give clicks or scribbles, not whole masks"
                 )
-    _check_for_contradiction(found, path)
-    return Clicks(found["tumor"], found["background"])
+    _check_for_contradiction(points, path)
+    return _as_clicks(points)
+
+
+def read_rounds_of_file(path: str | Path, *, shape: tuple[int, int, int], affine: np.ndarray) -> list[Clicks]:
+    """The points of each round in one file: those under "rounds", else each click or scribble is a round of its own.
+
+    Arguments and errors are those of `read_clicks`. Each holds what the file holds of that round: all points so far, or
+    its own alone.
+    """
+    everything = read_clicks(path, shape=shape, affine=affine)
+    document = {} if Path(path).is_dir() else _load(Path(path))
+    if not isinstance(document, dict) or "rounds" not in document:
+        return [Clicks.from_interactions([one]) for one in everything.interactions()]
+    return [_as_clicks(list(_voxel_points(one, f"{path}", tuple(shape)))) for one in document["rounds"]]
+
+
+def _as_clicks(points: list[FilePoint]) -> Clicks:
+    """Points without a scribble by kind, as ever; where there are scribbles, all in the order of their first points."""
+    if all(point.scribble is None for point in points):
+        return Clicks(*([point.voxel for point in points if point.kind == kind] for kind in KINDS))
+    groups: dict[object, list[FilePoint]] = {}
+    for number, point in enumerate(points):
+        key = number if point.scribble is None else (point.kind, point.scribble)
+        groups.setdefault(key, []).append(point)
+    return Clicks.from_interactions(
+        Interaction(group[0].kind, [point.voxel for point in group]) for group in groups.values()
+    )
 
 
 def _point_lists_in(folder: Path) -> list[Path]:
@@ -88,16 +117,17 @@ def _load(path: Path) -> object:
     return parse_json(text, where=path) if text.strip() else {}
 
 
-def _check_for_contradiction(found: dict[str, list], path: Path) -> None:
-    both = {tuple(voxel) for voxel in found["tumor"]} & {tuple(voxel) for voxel in found["background"]}
+def _check_for_contradiction(points: list[FilePoint], path: Path) -> None:
+    voxels = {kind: {tuple(point.voxel) for point in points if point.kind == kind} for kind in KINDS}
+    both = voxels["tumor"] & voxels["background"]
     if both:
         raise InputError(
             f"has the voxel {list(min(both))} both as tumor and as background", where=path, mend="remove one of the two"
         )
 
 
-def _points(document: object, path: Path, shape, affine) -> Iterator[tuple[str, list[int]]]:
-    """Give (kind, voxel) of every point of `document`, checked."""
+def _points(document: object, path: Path, shape, affine) -> Iterator[FilePoint]:
+    """Give every point of `document`, checked."""
     if not isinstance(document, dict):
         raise InputError(
             f"holds a JSON {_json_type(document)}, not an object",
@@ -106,12 +136,33 @@ def _points(document: object, path: Path, shape, affine) -> Iterator[tuple[str, 
         )
     if "markups" in document:
         return slicer_points(document, path, shape, affine)
+    if "rounds" in document:
+        return _points_of_rounds(document["rounds"], path, shape)
+    return _voxel_points(document, path, shape)
+
+
+def _voxel_points(document: dict, path: object, shape) -> Iterator[FilePoint]:
     if "points" in document or "point" in document or "type" in document:
         return _challenge_points(document, path, shape)
     return _plain_points(document, path, shape)
 
 
-def _challenge_points(document: dict, path: Path, shape) -> Iterator[tuple[str, list[int]]]:
+def _points_of_rounds(rounds: object, path: Path, shape) -> Iterator[FilePoint]:
+    """The points that each round adds to those before it, as its scribble."""
+    if not isinstance(rounds, list) or not all(isinstance(document, dict) for document in rounds):
+        raise InputError('"rounds" is not a list of objects', where=path, mend="give each round as a click file has it")
+    seen: Counter = Counter()
+    for number, document in enumerate(rounds):
+        here: Counter = Counter()
+        for point in _voxel_points(document, f"{path}: round {number}", shape):
+            voxel = (point.kind, *point.voxel)
+            here[voxel] += 1
+            if here[voxel] > seen[voxel]:
+                yield FilePoint(point.kind, point.voxel, (number, point.scribble))
+        seen |= here
+
+
+def _challenge_points(document: dict, path: object, shape) -> Iterator[FilePoint]:
     kind_of_file = document.get("type", "Multiple points" if "points" in document else "Point")
     if kind_of_file not in ("Multiple points", "Point"):
         raise InputError(
@@ -133,10 +184,17 @@ def _challenge_points(document: dict, path: Path, shape) -> Iterator[tuple[str, 
             raise InputError(
                 f"has the name {shown(point.get('name'))}", where=where, mend='name it "tumor" or "background"'
             )
-        yield kind, voxel_of(point.get("point"), f"{where} ({kind})", shape)
+        scribble = point.get("scribble")
+        if scribble is not None and (isinstance(scribble, bool) or not isinstance(scribble, int)):
+            raise InputError(
+                f"has the scribble {shown(scribble)}",
+                where=where,
+                mend="number the scribbles 1, 2, ..., or leave it out",
+            )
+        yield FilePoint(kind, voxel_of(point.get("point"), f"{where} ({kind})", shape), scribble)
 
 
-def _plain_points(document: dict, path: Path, shape) -> Iterator[tuple[str, list[int]]]:
+def _plain_points(document: dict, path: object, shape) -> Iterator[FilePoint]:
     for name, points in document.items():
         kind = kind_of(name)
         if kind is None:
@@ -146,7 +204,7 @@ def _plain_points(document: dict, path: Path, shape) -> Iterator[tuple[str, list
                 f"{shown(name)} is not a list", where=path, mend=f'write "{kind}": [] where there are none'
             )
         for number, point in enumerate(points, start=1):
-            yield kind, voxel_of(point, f"{path}: {kind} point {number}", shape)
+            yield FilePoint(kind, voxel_of(point, f"{path}: {kind} point {number}", shape))
 
 
 def _json_type(value: object) -> str:

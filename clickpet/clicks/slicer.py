@@ -1,36 +1,42 @@
-"""Reading of 3D Slicer Markups (.mrk.json): point lists in millimetres as voxels of a grid."""
+"""Reading of 3D Slicer Markups (.mrk.json): point lists and curves in millimetres as voxels of a grid."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
-from clickpet.clicks.points import is_inside, kind_of, shown, size_text, three_numbers
+from clickpet.clicks.points import FilePoint, is_inside, kind_of, shown, size_text, three_numbers
 from clickpet.errors import InputError
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 #: Types of Markups whose control points are points that somebody placed one by one.
 _POINT_LISTS = ("fiducial", "pointlist")
+#: Types of Markups that are drawn: scribbles from control point to control point.
+_PATHS = ("line", "curve", "closedcurve")
 #: Values of "positionStatus" of a point that has no place (yet).
 _NOT_PLACED = ("undefined", "preview", "missing")
 
 
-def slicer_points(document: dict, path: Path, shape, affine: np.ndarray) -> Iterator[tuple[str, list[int]]]:
-    """Give (kind, voxel) of every placed point of the point lists in a Markups document.
+def slicer_points(document: dict, path: Path, shape, affine: np.ndarray) -> Iterator[FilePoint]:
+    """Give every placed point of the point lists in a Markups document, and every voxel along its lines and curves.
 
     document : has the key "markups";  path : for messages, and its name may say the kind;  shape, affine : the grid.
     The label of a point, else the name of its list, else the name of the file says the kind. Points that are listed
-    but not placed are left out. Raises InputError for Markups of other types (lines, planes, angles, regions, curves:
-    their control points are corners, not clicks), unknown coordinate systems, units and states, and points outside.
+    but not placed are left out. A line or curve is a scribble: the voxels on the straight way from each control point
+    to the next, and of a closed curve back to the first. Raises InputError for Markups of other types (planes, angles,
+    regions: their control points are corners, not clicks), unknown coordinate systems, units and states, points
+    outside, and lines and curves whose points are of two kinds.
     """
     to_voxel = np.linalg.inv(affine)
     number = 0
-    for markup in _list_of_objects(document["markups"], "markups", path):
+    for place, markup in enumerate(_list_of_objects(document["markups"], "markups", path)):
         system = _check_list(markup, path)
         world_to_ras = np.eye(4) if system == "RAS" else LPS_TO_RAS
+        points: list[FilePoint] = []
         for point in _list_of_objects(markup.get("controlPoints", []), "controlPoints", path):
             number += 1
             where = f"{path}: point {number}"
@@ -54,17 +60,46 @@ def slicer_points(document: dict, path: Path, shape, affine: np.ndarray) -> Iter
                     where=where,
                     mend="place it inside the PET, or check that the list belongs to this study",
                 )
-            yield kind, voxel
+            points.append(FilePoint(kind, voxel))
+        yield from points if _type_of(markup) in _POINT_LISTS else _along(points, markup, (path, place))
+
+
+def _along(points: list[FilePoint], markup: dict, scribble: object) -> list[FilePoint]:
+    """The voxels on the way of a line or curve through `points`, each once."""
+    kinds = {point.kind for point in points}
+    if len(kinds) > 1:
+        raise InputError(
+            "holds a curve with tumor and background points",
+            where=scribble[0],
+            mend="draw one curve for each, and label its points or name it after one of the two",
+        )
+    ends = [point.voxel for point in points]
+    if _type_of(markup) == "closedcurve":
+        ends += ends[:1]
+    way = ends[:1]
+    for begin, end in pairwise(ends):
+        way += voxels_between(begin, end)[1:]
+    return [FilePoint(points[0].kind, list(voxel), scribble) for voxel in dict.fromkeys(map(tuple, way))]
+
+
+def voxels_between(begin: list[int], end: list[int]) -> list[list[int]]:
+    """Voxels on the straight line between two, both included; each touches the one before."""
+    begin, step = np.array(begin), np.array(end) - np.array(begin)
+    count = int(np.abs(step).max())
+    return np.floor(begin + np.arange(count + 1)[:, None] * step / max(count, 1) + 0.5).astype(int).tolist()
+
+
+def _type_of(markup: dict) -> str:
+    return str(markup.get("type", "Fiducial")).lower()
 
 
 def _check_list(markup: dict, path: Path) -> str:
     """The coordinate system of a point list, LPS or RAS; InputError if it is none that can be read."""
-    kind = markup.get("type", "Fiducial")
-    if not isinstance(kind, str) or kind.lower() not in _POINT_LISTS:
+    if _type_of(markup) not in (*_POINT_LISTS, *_PATHS):
         raise InputError(
-            f"holds a Markup of type {shown(kind)}, whose control points are no clicks",
+            f"holds a Markup of type {shown(markup.get('type'))}, whose control points are no clicks",
             where=path,
-            mend="place the clicks as a point list (Fiducial) in 3D Slicer and save that",
+            mend="place the clicks as a point list (Fiducial) or curve in 3D Slicer and save that",
         )
     system = markup.get("coordinateSystem", "LPS")
     if system not in ("LPS", "RAS"):

@@ -18,8 +18,21 @@ _MARKUPS_SCHEMA = (
 
 
 def write_clicks(path: str | Path, clicks: Clicks) -> None:
-    """Write `clicks` as Grand Challenge JSON ("Multiple points"), one point a line, tumour clicks first."""
-    points = [json.dumps({"point": voxel, "name": kind}) for kind in KINDS for voxel in getattr(clicks, kind).tolist()]
+    """Write `clicks` as Grand Challenge JSON ("Multiple points"), one point a line.
+
+    Clicks that are all points of their own come with the tumour clicks first, as the challenge has it. Where there are
+    scribbles, or the kinds come in another order, points come in the order made and each tells under "scribble" which
+    click or scribble (1, 2, ...) it is part of; other readers pass over that key.
+    """
+    if clicks.groups == Clicks(clicks.tumor, clicks.background).groups:
+        records = [{"point": voxel, "name": kind} for kind in KINDS for voxel in getattr(clicks, kind).tolist()]
+    else:
+        records = [
+            {"point": voxel, "name": one.kind, "scribble": number}
+            for number, one in enumerate(clicks.interactions(), start=1)
+            for voxel in one.points.tolist()
+        ]
+    points = [json.dumps(record) for record in records]
     listed = "".join(f"\n  {point}," for point in points).removesuffix(",")
     listed += "\n" if points else ""
     head = '"version": {"major": 1, "minor": 0},\n "type": "Multiple points"'
@@ -27,13 +40,29 @@ def write_clicks(path: str | Path, clicks: Clicks) -> None:
 
 
 def write_markups(path: str | Path, clicks: Clicks, affine: np.ndarray) -> None:
-    """Write `clicks` as one 3D Slicer point list (.mrk.json): mm, LPS, labels "tumor-1", "background-1", ...
+    """Write `clicks` for 3D Slicer (.mrk.json): mm, LPS, labels "tumor-1", "background-1", ...
 
     affine : (4, 4), voxel index to RAS+ mm, of the PET on which the clicks were made.
+    One point list holds all clicks, tumour first. A scribble whose points follow each other is a curve; any other is a
+    point list, and reads as clicks.
     """
+    alone: dict[str, list] = {kind: [] for kind in KINDS}
+    scribbles = []
+    for one in clicks.interactions():
+        if len(one.points) == 1:
+            alone[one.kind] += one.points.tolist()
+        else:
+            follows = np.abs(np.diff(one.points, axis=0)).max(1) == 1
+            scribbles.append(("Curve" if follows.all() else "Fiducial", {one.kind: one.points.tolist()}))
+    lists = [("Fiducial", alone)] if any(alone.values()) or not scribbles else []
+    markups = [_markup(kind, points, affine) for kind, points in [*lists, *scribbles]]
+    write_json(path, {"@schema": _MARKUPS_SCHEMA, "markups": markups})
+
+
+def _markup(markup_type: str, voxels: dict[str, list], affine: np.ndarray) -> dict:
     points = []
-    for kind in KINDS:
-        for number, voxel in enumerate(getattr(clicks, kind).tolist(), start=1):
+    for kind, of_kind in voxels.items():
+        for number, voxel in enumerate(of_kind, start=1):
             position_mm = (LPS_TO_RAS @ affine @ np.array([*voxel, 1.0]))[:3]
             points.append(
                 {
@@ -43,5 +72,4 @@ def write_markups(path: str | Path, clicks: Clicks, affine: np.ndarray) -> None:
                     "positionStatus": "defined",
                 }
             )
-    markup = {"type": "Fiducial", "coordinateSystem": "LPS", "coordinateUnits": "mm", "controlPoints": points}
-    write_json(path, {"@schema": _MARKUPS_SCHEMA, "markups": [markup]})
+    return {"type": markup_type, "coordinateSystem": "LPS", "coordinateUnits": "mm", "controlPoints": points}

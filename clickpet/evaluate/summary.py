@@ -53,7 +53,7 @@ def summarise(
     ones) is left out of that metric only. No value: NaN mean; one patient: NaN bounds.
     """
     rows = []
-    for group, level, members in _groups(table):
+    for group, level, members in groups_of(table):
         row = {"group": group, "level": level, "studies": len(members), "patients": members["patient"].nunique()}
         for metric in metrics:
             values = members[metric].to_numpy(float)
@@ -91,7 +91,8 @@ def summarise_interactive(
     return summary[[*first, *(name for name in summary.columns if name not in first)]]
 
 
-def _groups(table: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
+def groups_of(table: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """(group, level, rows) of every group of studies that a summary has, as `summarise` lists them."""
     if len(table):
         yield "overall", "all", table
     kinds = [("tracer",), ("centre",), ("tracer", "centre"), ("fold",)]

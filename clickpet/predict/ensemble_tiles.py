@@ -114,9 +114,12 @@ class EnsembleTiles:
 
     def weight(self, start: Start, part: Box = WHOLE) -> torch.Tensor:
         """Share of a tile in the weighted mean over tiles, float32, in a `part` of what its `TileOutput` covers."""
-        shares = zip(self._shares, start, part, strict=True)
-        z, y, x = (torch.from_numpy(share[first][span]) for share, first, span in shares)
+        z, y, x = (share[span] for share, span in zip(self._shares_of(start), part, strict=True))
         return z[:, None, None] * y[:, None] * x
+
+    def _shares_of(self, start: Start) -> list[torch.Tensor]:
+        """The three factors of a tile's weight."""
+        return [torch.from_numpy(share[first]) for share, first in zip(self._shares, start, strict=True)]
 
     @torch.inference_mode()
     def _output(self, start: Start, differences: torch.Tensor) -> TileOutput:
@@ -127,10 +130,12 @@ class EnsembleTiles:
             return TileOutput(value, None, 0.0, 0.0)
         probabilities = probabilities[(slice(None), *inner)]
         spread = _spread(probabilities) if self.with_spread else None
-        lesion = value > self.lesion_above
-        weight = self.weight(start).to(self.device)[lesion]  # from here on the lesion alone, which is little of a tile
+        # from here on the lesion alone, which is little of a tile
+        lesion = (value > self.lesion_above).nonzero(as_tuple=True)
+        z, y, x = (share.to(self.device)[index] for share, index in zip(self._shares_of(start), lesion, strict=True))
+        weight = z * y * x
         lesion_weight = _sum(weight)
-        lesion_spread = _sum(weight.mul_(_spread(probabilities, lesion)))
+        lesion_spread = _sum(weight.mul_(_spread([probability[lesion] for probability in probabilities])))
         return TileOutput(value, spread, lesion_weight, lesion_spread)
 
     @torch.inference_mode()
@@ -164,24 +169,25 @@ def _sum(values: torch.Tensor) -> float:
 
 def _differences(networks, given: list[torch.Tensor], flips, batch: int) -> torch.Tensor:
     """Logit differences (folds, tiles, z, y, x) of the tiles `given`, averaged over their mirrorings."""
-    sums = torch.zeros((len(networks), len(given), *given[0].shape[1:]), device=given[0].device)
+    sums = torch.empty((len(networks), len(given), *given[0].shape[1:]), device=given[0].device)
     units = [(index, [axis + 1 for axis in axes]) for index in range(len(given)) for axes in flips]
     for first in range(0, len(units), batch):
         part = units[first : first + batch]
-        if len(part) == 1 and not part[0][1]:
-            images = given[part[0][0]][None]
-        else:
-            images = torch.stack([given[index].flip(axes) if axes else given[index] for index, axes in part])
+        images = [given[index].flip(axes) if axes else given[index] for index, axes in part]
+        images = images[0][None] if len(images) == 1 else torch.stack(images)
         for fold, network in enumerate(networks):
             with mixed_precision(images.device):
                 logits = network(images)
-            differences = logits[:, 1].float().sub_(logits[:, 0])
-            for (index, axes), difference in zip(part, differences, strict=True):
-                sums[fold, index] += difference.flip([axis - 1 for axis in axes]) if axes else difference
-            del logits, differences, difference
+            for (index, axes), (background, lesion) in zip(part, logits, strict=True):
+                if axes:
+                    difference = lesion.float().sub_(background)
+                    sums[fold, index] += difference.flip([axis - 1 for axis in axes])
+                else:  # the first of a tile
+                    torch.sub(lesion.float(), background, out=sums[fold, index])
+            del logits, background, lesion
         del images
     require_finite(sums)
-    return sums.div_(len(flips))
+    return sums.div_(len(flips)) if len(flips) > 1 else sums
 
 
 def _combined(differences: torch.Tensor, average: str) -> tuple[torch.Tensor, torch.Tensor | None]:
@@ -197,10 +203,10 @@ def _combined(differences: torch.Tensor, average: str) -> tuple[torch.Tensor, to
     return mean, probabilities if len(probabilities) > 1 else None
 
 
-def _spread(probabilities: torch.Tensor, where=...) -> torch.Tensor:
-    """Standard deviation over the first axis of what `where` picks from the others; one fold is picked at a time."""
-    mean = sum(probability[where] for probability in probabilities) / len(probabilities)
+def _spread(probabilities: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Standard deviation over the folds, whose probabilities have one shape."""
+    mean = sum(probabilities) / len(probabilities)
     spread = torch.zeros_like(mean)
     for probability in probabilities:
-        spread.add_((probability[where] - mean).square_())
+        spread.add_((probability - mean).square_())
     return spread.div_(len(probabilities)).sqrt_()

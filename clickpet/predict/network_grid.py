@@ -7,7 +7,7 @@ others stay; only the box that is looked at; and without the segmentation that n
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -200,11 +200,13 @@ class NetworkInput:
     """The channels of a case on the network's grid, read box by box.
 
     arrays : CT, SUV, heatmap (x, y, z);  box : what will be read.  Without resampling nothing is copied ahead and a
-    box is prepared when it is read; otherwise the channels are resampled once, for `box`.
+    box is prepared when it is read; otherwise the channels are resampled once, for `box`.  ahead : channels that are
+    prepared once in any case, because they will be read again and again.
     """
 
-    def __init__(self, grid: NetworkGrid, arrays: list[np.ndarray], box: Box):
+    def __init__(self, grid: NetworkGrid, arrays: list[np.ndarray], box: Box, *, ahead: Sequence[int] = ()):
         self._grid, self._box = grid, box
+        self._ahead = set(range(len(arrays))) if grid.resamples else set(ahead)
         self._channels = [self._ready(index, array) for index, array in enumerate(arrays)]
 
     def replace(self, index: int, array: np.ndarray, changed: Box) -> Box | None:
@@ -213,7 +215,7 @@ class NetworkInput:
         Returns the box of the network's grid outside of which the channel is as it was; None if all of it is.
         """
         before, self._channels[index] = self._channels[index], self._ready(index, array)
-        if not self._grid.resamples:
+        if index not in self._ahead:
             return self._grid.box(changed)
         return self._filled(before != self._channels[index])
 
@@ -224,7 +226,7 @@ class NetworkInput:
         """
         if not self._grid.keeps_zero(index):
             return self._box
-        return self._filled(self._channels[index]) if self._grid.resamples else self._grid.box(box)
+        return self._filled(self._channels[index]) if index in self._ahead else self._grid.box(box)
 
     def _filled(self, channel: np.ndarray) -> Box | None:
         inner = nonzero_box([channel])
@@ -241,13 +243,13 @@ class NetworkInput:
 
     def read_channel(self, index: int, box: Box) -> np.ndarray:
         """A channel in a part of the box: float32 (z, y, x)."""
-        if not self._grid.resamples:
+        if index not in self._ahead:
             return self._grid.channel(index, self._channels[index], box)
         part = tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(box, self._box, strict=True))
         return self._channels[index][part]
 
     def _ready(self, index: int, array: np.ndarray) -> np.ndarray:
-        return self._grid.channel(index, array, self._box) if self._grid.resamples else array
+        return self._grid.channel(index, array, self._box) if index in self._ahead else array
 
 
 def _normaliser(model: ModelFolder, index: int):

@@ -154,10 +154,12 @@ class StudyPredictor:
         if callable(axes):
             axes = axes(Workload(self._suv.size, len(tiles), len(ensemble.folds)))
         axes = tuple(axis for axis in sorted(axes) if axis in ensemble.allowed_axes)
-        image = NetworkInput(grid, [self._ct, self._suv, heatmap], tiles.box)
+        again = self._limit_bytes > 0 and not options.nnunet_arithmetic
+        ahead = range(CLICKS) if again else ()
+        image = NetworkInput(grid, [self._ct, self._suv, heatmap], tiles.box, ahead=ahead)
         self._batch = self._batch or ensemble.batch_for(axes)
         case = _PreparedCase(grid, tiles, axes, image)
-        if self._limit_bytes and not options.nnunet_arithmetic:
+        if again:
             window = EnsembleTiles(ensemble.networks, image.read, tiles, **self._how(axes), **self._averaging())
             case.kept = KeptTiles(
                 window, partial(image.read_channel, CLICKS), limit_bytes=self._limit_bytes, same_bits=ensemble.same_bits

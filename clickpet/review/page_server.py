@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+import traceback
 from collections.abc import Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -76,11 +78,22 @@ def make_app(
     async def refused(request: Request, error: InputError) -> JSONResponse:
         return JSONResponse({"error": str(error)}, 422)
 
+    @app.exception_handler(Exception)
+    async def failed(request: Request, error: Exception) -> JSONResponse:
+        print(f"review: {failure_text(error)}", file=sys.stderr, flush=True)
+        return JSONResponse({"error": f"this failed ({type(error).__name__}); the study stays open"}, 500)
+
     @app.exception_handler(NotOpenError)
     async def not_open(request: Request, error: NotOpenError) -> JSONResponse:
         return JSONResponse({"error": "this study is not open"}, 410)
 
     return app
+
+
+def failure_text(error: BaseException) -> str:
+    """Kind and place of an error of the program, without its text, which may hold what is in a study."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{type(error).__name__} at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "error"
 
 
 async def _sweep(desk: Desk) -> None:

@@ -16,7 +16,7 @@ from clickpet.evaluate.lesion_table import measure_lesions, measure_study
 from clickpet.geometry import spacing_mm
 from clickpet.review.rotating_mip import RotatingMip
 from clickpet.review.source import OpenedStudy, ReviewedStudy
-from clickpet.review.viewer_grid import ViewerGrid, hu_nifti, nifti_bytes, packed, suv_nifti
+from clickpet.review.viewer_grid import ViewerGrid, hu_nifti, nifti_bytes, packed, step_of, suv_nifti
 
 if TYPE_CHECKING:
     from clickpet.live.session import LiveSession
@@ -105,7 +105,7 @@ class Review:
                 "version": self.version,
                 "previous": None if whole else self.version - 1,
                 "mask": packed(mask, box and self.grid.box_to_viewer(box)) if changed else None,
-                "mip_mask": packed(self.mip.project_mask(mask)),
+                "mip_mask": packed(self.mip.project_voxels(self.grid.voxels(self._viewed()))),
                 "clicks": {kind: self.grid.to_viewer(getattr(self.clicks, kind)).tolist() for kind in KINDS},
                 "lesions": self._rows(table),
                 "totals": {name: _number(value) for name, value in totals.items()},
@@ -187,11 +187,9 @@ class Review:
 
     def mip_file(self) -> bytes:
         """The projections as such a file: x across, y the turn, z up, in mm of the pixels."""
-        suv = self.opened.scans.suv
-        step = max(float(suv.max()), np.finfo(np.float32).tiny) / np.iinfo(np.int16).max
-        stored = np.rint(np.maximum(self._projected, 0) / np.float32(step)).astype(np.int16)
         across_mm, up_mm = self.mip.pixel_mm
-        return nifti_bytes(stored, np.diag([across_mm, across_mm, up_mm, 1.0]), step)
+        affine = np.diag([across_mm, across_mm, up_mm, 1.0])
+        return nifti_bytes(np.maximum(self._projected, 0), affine, step_of(self._projected))
 
     @cached_property
     def _projected(self) -> np.ndarray:

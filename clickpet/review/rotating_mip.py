@@ -78,9 +78,9 @@ class RotatingMip:
             mip[found, turn] = np.maximum.reduceat(lines[order], start, axis=0)
         return mip
 
-    def project_mask(self, mask: np.ndarray) -> np.ndarray:
-        """Projections of a mask (non-zero is inside) of few voxels; uint8, 0 or 1."""
-        x, y, z = (index // count for index, count in zip(np.nonzero(mask), self.pool, strict=True))
+    def project_voxels(self, voxels: np.ndarray) -> np.ndarray:
+        """Projections of a mask whose voxels are listed, int (n, 3); uint8, 0 or 1."""
+        x, y, z = (voxels // np.array(self.pool)).T
         mip = np.zeros(self.mip_shape, np.uint8)
         for turn in range(self.turns):
             mip[self.column(x, y, turn), turn, z] = 1

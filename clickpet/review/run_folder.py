@@ -75,10 +75,19 @@ class RunFolder:
         rows = {study.slug: study for study in read_cohort(self.results / "cohort.tsv", tell=lambda line: None)}
         folds = read_table(self.results / "cohort.tsv").set_index("slug")["fold"]
         return [
-            RunStudy(self, rows[row["slug"]], folds[row["slug"]], {name: row[name] for name in _FACTS})
+            RunStudy(
+                self,
+                rows[row["slug"]],
+                folds[row["slug"]],
+                {**{name: row[name] for name in _FACTS}, "reviewed": self.clicks_of(row["slug"]).is_file()},
+            )
             for row in worklist.to_dict("records")
             if row["slug"] in rows
         ]
+
+    def clicks_of(self, slug: str) -> Path:
+        """The file that reviewed clicks of a study are written to."""
+        return self.cohort.parent / FOLDER / f"{slug}.json"
 
     def models_for(self, tracer: str, split: str, fold: str) -> LiveModels:
         """The networks that the run segments a study of `tracer` with: for a train case the one of `fold`, its own."""
@@ -155,10 +164,11 @@ class RunStudy:
                 where=self.run.cohort,
                 mend="set it to 'missing', run again, and review then",
             )
-        file = self.run.cohort.parent / FOLDER / f"{self.row.slug}.json"
+        file = self.run.clicks_of(self.row.slug)
         write_clicks(file, session.clicks)
         set_clicks(self.run.cohort, self.row.case, str(Path(self.run.cohort_text).parent / FOLDER / file.name))
         save_session(session, self.run.results / "review" / self.row.slug)
+        self.facts = {**self.facts, "reviewed": True}
         return [
             f"Clicks: {file}",
             f"Entered in {self.run.cohort}: the next run of snakemake segments this study again",

@@ -61,6 +61,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listening = socket.socket(family, kind, protocol)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(place)
+        listening.listen()  # from here on who asks is answered, if not at once
     except OSError as error:
         raise InputError(
             f"cannot be listened on ({error.strerror})", where=f"{host}:{port}", mend="give another --host or --port"

@@ -67,6 +67,13 @@ class ViewerGrid:
         ends = self.to_viewer([[side.start for side in box], [side.stop - 1 for side in box]])
         return tuple(slice(int(low), int(high) + 1) for low, high in zip(ends.min(0), ends.max(0), strict=True))
 
+    def voxels(self, mask: np.ndarray) -> np.ndarray:
+        """The voxels of a mask of the PET's grid that are not 0, in the viewer; int64 (n, 3)."""
+        # in the order of the memory, in which 50 million voxels are looked through in hundredths of a second
+        order = "F" if mask.flags.f_contiguous else "C"
+        inside = np.flatnonzero(mask.ravel(order))
+        return self.to_viewer(np.stack(np.unravel_index(inside, mask.shape, order), -1))
+
     def volume(self, array: np.ndarray) -> np.ndarray:
         """A volume of the PET's grid on the viewer's; a view."""
         return self.turn.array(array)
@@ -74,30 +81,33 @@ class ViewerGrid:
 
 def hu_nifti(ct: np.ndarray, grid: ViewerGrid) -> bytes:
     """A CT (float, HU, PET's grid) as an uncompressed NIfTI file of the viewer: int16, whole HU."""
-    return _nifti(np.clip(np.rint(ct), INT16.min, INT16.max).astype(np.int16), grid, 1.0)
+    return nifti_bytes(grid.volume(ct), grid.affine)
 
 
 def suv_nifti(suv: np.ndarray, grid: ViewerGrid) -> bytes:
     """A PET (float, g/ml) as such a file: int16, its highest SUV being the highest number."""
-    step = max(float(suv.max()), -float(suv.min()), np.finfo(np.float32).tiny) / INT16.max
-    return _nifti(np.rint(suv / np.float32(step)).astype(np.int16), grid, step)
+    return nifti_bytes(grid.volume(suv), grid.affine, step_of(suv))
 
 
-def _nifti(stored: np.ndarray, grid: ViewerGrid, slope: float) -> bytes:
-    return nifti_bytes(grid.volume(stored), grid.affine, slope)
+def step_of(suv: np.ndarray) -> float:
+    """SUV of one step of an int16 that is to hold the highest and the lowest of `suv`."""
+    return max(float(suv.max()), -float(suv.min()), float(np.finfo(np.float32).tiny)) / INT16.max
 
 
-def nifti_bytes(stored: np.ndarray, affine: np.ndarray, slope: float = 1.0) -> bytes:
-    """An int16 array (x, y, z) as an uncompressed NIfTI file; its values are `stored` times `slope`."""
+def nifti_bytes(values: np.ndarray, affine: np.ndarray, step: float = 1.0) -> bytes:
+    """A float array (x, y, z) as an uncompressed NIfTI file of int16 in steps of `step`; what they cannot hold is cut."""
+    stored = np.empty(values.shape[::-1], np.int16)
+    for plane, given in zip(stored, values.T, strict=True):  # plane by plane: a third of the time and no copies
+        plane[:] = np.clip(np.rint(given / np.float32(step)), INT16.min, INT16.max)
     header = nib.Nifti1Header()
-    header.set_data_shape(stored.shape)
+    header.set_data_shape(values.shape)
     header.set_data_dtype(stored.dtype)
     header.set_sform(affine, code="scanner")
     header.set_qform(affine, code="scanner", strip_shears=True)
-    header.set_slope_inter(slope, 0.0)
+    header.set_slope_inter(step, 0.0)
     header["vox_offset"] = 352
     header["magic"] = b"n+1"
-    return header.binaryblock + b"\0" * 4 + stored.tobytes("F")
+    return header.binaryblock + b"\0" * 4 + stored.tobytes()
 
 
 def packed(mask: np.ndarray, box: Box | None = None) -> dict:

@@ -20,8 +20,9 @@ CLICKS = 2
 
 
 class ErrorClicks:
-    """Shows a share of the patches of a batch corrections of what the network gets wrong in them.
+    """Shows the patches of a share of the batches corrections of what the network gets wrong in them.
 
+    Batches are chosen whole: a pass of one patch costs a CPU more than one of two, and a GPU keeps one shape.
     options : how many;  drawing_of : gives how the clicks of a case are drawn, by its name;  slice_axis : axis of the
     patches along which slices are axial.
     """
@@ -32,27 +33,32 @@ class ErrorClicks:
         self._drawing_of = drawing_of
         self._drawings: dict[str, StoredClicks] = {}
 
+    def rounds(self, rng: np.random.Generator) -> int:
+        """How many corrections the patches of a batch get; 0 for those that are not chosen."""
+        return int(rng.integers(1, self.options.rounds + 1)) if rng.random() < self.options.share else 0
+
     @torch.no_grad()
-    def __call__(self, batch: dict, network: nn.Module, rng: np.random.Generator) -> dict:
+    def __call__(self, batch: dict, network: nn.Module, rng: np.random.Generator, *, rounds: int) -> dict:
         """A batch as the training step takes it, of one whose images end with a channel of SUV (-inf: outside).
 
         batch : "data" float32 (batch, CT PET clicks SUV, z, y, x), "target" (batch, lesion ..., z, y, x) or a list of
         them, finest first, "keys" (names of the cases); all on the device of `network`, which is left as it was. The
-        click channel is written to. rng : the only source of random numbers.
+        click channel is written to.  rng : the only source of random numbers.  rounds : of a pass and a correction in
+        each patch; a patch without error is left alone from then on.
         """
         data, target, keys = batch["data"], batch["target"], batch["keys"]
         images, suvs = data[:, : CLICKS + 1], data[:, CLICKS + 1]
         truths = (target[0] if isinstance(target, list) else target)[:, 0] == 1
-        chosen = [place for place in range(len(images)) if rng.random() < self.options.share]
-        left = {place: int(rng.integers(1, self.options.rounds + 1)) for place in chosen}
-        while left:
-            places = list(left)
-            predicted = predict_patches(network, images[places])
-            for place, mask in zip(places, predicted, strict=True):
-                left[place] -= 1
-                again = self._correct(images[place, CLICKS], suvs[place], truths[place], mask, keys[place], rng)
-                if not again or not left[place]:
-                    del left[place]
+        left = set(range(len(images)))
+        for _ in range(rounds):
+            predicted = predict_patches(network, images)
+            for place in sorted(left):
+                if not self._correct(
+                    images[place, CLICKS], suvs[place], truths[place], predicted[place], keys[place], rng
+                ):
+                    left.remove(place)
+            if not left:
+                break
         return {**batch, "data": images.contiguous()}
 
     def _correct(self, heatmap, suv, truth, predicted, key: str, rng: np.random.Generator) -> bool:

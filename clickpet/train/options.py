@@ -66,12 +66,12 @@ def trained_by(train: Mapping) -> dict:
 class CorrectionOptions:
     """Corrections of the network's own errors in training.
 
-    share : of the patches that get corrections;  rounds : most of them a patch, each number from 1 on as likely;
+    share : of the batches whose patches get corrections;  rounds : most of them a patch, each number as likely;
     scribbles : share of the corrections that are scribbles, the others are clicks;  without_clicks : share of the
     patches that show none of the case's own clicks, the others show 1 to all of them.
     """
 
     share: float = 0.5
-    rounds: int = 2
+    rounds: int = 3
     scribbles: float = 0.5
     without_clicks: float = 0.5

@@ -220,7 +220,12 @@ class ClickPetTrainer(nnUNetTrainer):
         if self.augmentation is not None:
             batch = self.augmentation(batch)
         if self.error_clicks is not None:
-            batch = self.error_clicks(self._on_device(batch), self.plain_network, self._rng_of_step())
+            self._steps += 1
+            step = ("corrections", self.current_epoch, self._steps)
+            # one decision for all processes, which wait for each other
+            rounds = self.error_clicks.rounds(_generator(self.options.seed, str(self.fold), *step))
+            rng = _generator(*self._seed_key(*step))
+            batch = self.error_clicks(self._on_device(batch), self.plain_network, rng, rounds=rounds)
         return super().train_step(batch)
 
     def _on_device(self, batch: dict) -> dict:
@@ -228,11 +233,6 @@ class ClickPetTrainer(nnUNetTrainer):
         target = [one.to(self.device, non_blocking=True) for one in (batch["target"] if several else [batch["target"]])]
         data = batch["data"].to(self.device, non_blocking=True)
         return {**batch, "data": data, "target": target if several else target[0]}
-
-    def _rng_of_step(self) -> np.random.Generator:
-        """Random numbers of the corrections of one step: no other's, and the same after a resumption."""
-        self._steps += 1
-        return np.random.default_rng(seed_of(*self._seed_key("corrections", self.current_epoch, self._steps)))
 
     def on_epoch_start(self):
         self._seed("epoch", self.current_epoch)
@@ -256,3 +256,8 @@ class ClickPetTrainer(nnUNetTrainer):
 
     def _seed_key(self, *what: object) -> tuple:
         return (self.options.seed, str(self.fold), self.local_rank, *what)
+
+
+def _generator(*what: object) -> np.random.Generator:
+    """Random numbers of their own, by `what`: no other's, and the same after a resumption."""
+    return np.random.default_rng(seed_of(*what, "generator"))

@@ -13,6 +13,9 @@ from pathlib import Path
 import pytest
 from stub_workflow import CONFIG, FILES, ROWS, Workflow
 
+from clickpet.files import write_text
+from clickpet.review.cohort_clicks import set_clicks
+
 #: Rules whose outputs belong to one case alone and do not need the whole cohort.
 OWN = {
     "import_case", "import_label", "place_clicks", "draw_heatmap", "import_organs", "render_mip", "check_quality",
@@ -71,6 +74,18 @@ def test_other_values_of_masks_import_the_labels_again_and_no_scan(workflow):
     jobs = workflow.would_run(CONFIG + "ingest: {label_values: [1, 2]}\n")
     assert len([rule for rule, _ in jobs if rule == "import_label"]) == len(ROWS) - 1
     assert "import_case" not in rules(jobs)
+
+
+def test_honoured_clicks_re_run_post_processing_alone(workflow):
+    jobs = workflow.would_run(CONFIG + "postprocess: {honour_clicks: true}\n")
+    assert {"post_process_case", "score_interactive"} <= rules(jobs)
+    assert not rules(jobs) & (TRAINING | INFERENCE | OWN | {"preprocess_case"})
+
+
+def test_mean_probabilities_are_made_by_predicting_again_and_train_nothing(workflow):
+    jobs = workflow.would_run(CONFIG + "postprocess: {min_component_probability: 0.8}\n")
+    assert {"predict_case", "predict_interactive", "post_process_case", "score_interactive"} <= rules(jobs)
+    assert not rules(jobs) & (TRAINING | OWN | {"preprocess_case", "find_tracer"})
 
 
 @pytest.mark.parametrize("option", ["tile_step: 0.5", "threshold: 0.3"])
@@ -174,6 +189,30 @@ def test_a_new_case_re_runs_nothing_of_the_other_cases_own_files(workflow, split
         others = {wildcards["case"] for _, wildcards in jobs if "case" in wildcards} - {"fdg_n"}
         assert not others
         assert not rules(jobs) & (TRAINING | {"preprocess_case"})
+
+
+@pytest.mark.parametrize("case", ["new", "psma_t"])
+def test_reviewed_clicks_re_run_their_case_alone(workflow, case):
+    table, clicks = workflow.folder / "reviewed.tsv", workflow.folder / "reviewed_clicks" / f"{case}.json"
+    table.write_text((workflow.folder / "cases.tsv").read_text())
+    set_clicks(table, case, f"reviewed_clicks/{case}.json")
+    write_text(clicks, "{}")
+    jobs = workflow.would_run(rows=table.read_text().splitlines()[1:])
+    assert {wildcards["case"] for _, wildcards in jobs if "case" in wildcards} == {case}
+    assert rules(jobs) >= {"place_clicks", "draw_heatmap", "predict_case", "drop_faint_specks", "rank_worklist"}
+    assert not rules(jobs) & (TRAINING | {"preprocess_case", "import_case", "find_tracer", "split_patients"})
+
+
+def test_clicks_that_were_reviewed_again_re_run_their_case_again(workflow):
+    clicks = workflow.folder / "in" / "clicks.json"
+    content, times = clicks.read_bytes(), clicks.stat()
+    clicks.write_text('{"tumor": [[1, 2, 3]]}')
+    jobs = workflow.would_run()
+    clicks.write_bytes(content)
+    os.utime(clicks, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert {wildcards["case"] for _, wildcards in jobs if "case" in wildcards} == {"new"}
+    assert {"place_clicks", "predict_case"} <= rules(jobs)
+    assert not rules(jobs) & (TRAINING | {"preprocess_case", "import_case"})
 
 
 def without(path: Path, workflow: Workflow):

@@ -68,7 +68,7 @@ async function showWorklist() {
     cell(row, study.priority == null ? "" : study.priority.toFixed(2));
     cell(row, study.why ?? "");
     const button = document.createElement("button");
-    button.textContent = study.unsaved ? "Go on (not saved)" : study.reviewed ? "Open (saved)" : "Open";
+    button.textContent = study.unsaved ? "Go on (not saved)" : study.reviewed ? "Open (reviewed)" : "Open";
     button.setAttribute("aria-label", `Open ${study.name}`);
     button.onclick = () => openStudy(study.number);
     row.insertCell().append(button);
@@ -164,7 +164,7 @@ async function showState(state) {
     row.tabIndex = 0;
     row.onclick = () => jump(index);
     row.onkeydown = (event) => { if (event.key === "Enter") jump(index); };
-    cell(row, lesion.missed ? "missed" : lesion.lesion);
+    cell(row, lesion.missed ? "miss" : lesion.lesion);
     cell(row, lesion.volume_ml.toFixed(1));
     for (const name of ["suv_max", "suv_peak"]) cell(row, lesion[name] === null ? "" : lesion[name].toFixed(1));
     cell(row, lesion.tlg.toFixed(0));
@@ -196,8 +196,6 @@ function save() {
   return inTurn("saving", async () => {
     const { lines } = await own("save", {});
     page.state.saved = true;
-    const entry = page.studies[page.number];
-    if (entry) entry.reviewed = true;
     $("saved").textContent = `Saved. ${lines.join(". ")}.`;
     return "saved";
   });

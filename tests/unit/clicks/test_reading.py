@@ -5,7 +5,7 @@ import json
 import pytest
 from click_files import TWO, challenge, read, written
 
-from clickpet.clicks.model import Clicks
+from clickpet.clicks.model import Clicks, Interaction
 from clickpet.clicks.reading import MAX_FILE_BYTES, MAX_POINTS, read_clicks
 from clickpet.errors import InputError
 
@@ -19,6 +19,37 @@ class TestReadVoxels:
             ),
         )
         assert read(path) == TWO
+
+    def test_points_of_one_scribble(self, tmp_path):
+        document = challenge(
+            ([1, 2, 3], "tumor"), ([0, 0, 0], "background"), ([1, 3, 3], "tumor"), ([9, 9, 9], "tumor")
+        )
+        for point, scribble in zip(document["points"], (4, 2, 4, None), strict=True):
+            point["scribble"] = scribble
+        assert read(written(tmp_path, document)).interactions() == [
+            Interaction("tumor", [[1, 2, 3], [1, 3, 3]]),
+            Interaction("background", [[0, 0, 0]]),
+            Interaction("tumor", [[9, 9, 9]]),
+        ]
+        document["points"][0]["scribble"] = "first"
+        with pytest.raises(InputError, match=r"point 1: has the scribble 'first'; number the scribbles 1, 2"):
+            read(written(tmp_path, document))
+
+    def test_rounds_in_one_file(self, tmp_path):
+        """Each round holds all points so far (or its own alone); what it adds is its scribble."""
+        first = {"tumor": [[1, 1, 1], [1, 2, 1]], "background": []}
+        second = {"tumor": [[1, 1, 1], [1, 2, 1]], "background": [[5, 5, 5], [5, 6, 5]]}
+        third = challenge(([7, 7, 7], "tumor"), ([7, 8, 7], "tumor"))
+        nothing = {"tumor": [], "background": []}
+        assert read(written(tmp_path, {"rounds": [nothing, first, second, third]})).interactions() == [
+            Interaction("tumor", first["tumor"]),
+            Interaction("background", second["background"]),
+            Interaction("tumor", [[7, 7, 7], [7, 8, 7]]),
+        ]
+        with pytest.raises(InputError, match='"rounds" is not a list of objects'):
+            read(written(tmp_path, {"rounds": {"0": first}}))
+        with pytest.raises(InputError, match=r"round 1: tumor point 1: \[99, 1, 1\] is outside"):
+            read(written(tmp_path, {"rounds": [first, {"tumor": [[99, 1, 1]]}]}))
 
     def test_single_point(self, tmp_path):
         path = written(tmp_path, {"type": "Point", "point": [4, 5, 6], "name": "background", "version": {"major": 1}})

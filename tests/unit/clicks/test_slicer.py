@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from click_files import AFFINE, SHAPE, TWO, markups, read, written
 
-from clickpet.clicks.model import Clicks
+from clickpet.clicks.model import Clicks, Interaction
 from clickpet.clicks.reading import read_clicks
 from clickpet.clicks.writing import write_markups
 from clickpet.errors import InputError
@@ -80,11 +80,43 @@ class TestReadSlicer:
         with pytest.raises(InputError, match=r"point 1: has the positionStatus 'guessed'; known are defined"):
             read(written(tmp_path, document))
 
-    @pytest.mark.parametrize("kind", ["Line", "Angle", "Curve", "ClosedCurve", "Plane", "ROI", "Surface", 3, None])
+    @pytest.mark.parametrize("kind", ["Angle", "Plane", "ROI", "Surface", 3, None])
     def test_markups_whose_control_points_are_no_clicks(self, tmp_path, kind):
         document = markups(("tumor-1", [-60.0, 35.5, -900.0]), name="tumor", type=kind)
         with pytest.raises(InputError, match=r"holds a Markup of type .*, whose control points are no clicks; place"):
             read(written(tmp_path, document, "tumor.mrk.json"))
+
+    @pytest.mark.parametrize(
+        ("kind", "ends", "way"),
+        [
+            ("Line", [(3, 3, 3), (6, 3, 3)], [(3, 3, 3), (4, 3, 3), (5, 3, 3), (6, 3, 3)]),
+            ("Curve", [(3, 3, 3), (5, 5, 3), (5, 5, 5)], [(3, 3, 3), (4, 4, 3), (5, 5, 3), (5, 5, 4), (5, 5, 5)]),
+            ("ClosedCurve", [(3, 3, 3), (5, 3, 3), (5, 5, 3)],
+             [(3, 3, 3), (4, 3, 3), (5, 3, 3), (5, 4, 3), (5, 5, 3), (4, 4, 3)]),
+            ("Curve", [(3, 3, 3)], [(3, 3, 3)]),
+        ],
+    )  # fmt: skip
+    def test_lines_and_curves_are_scribbles_along_their_path(self, tmp_path, kind, ends, way):
+        points = [(f"C-{i}", ((AFFINE @ [*end, 1])[:3] * [-1, -1, 1]).tolist()) for i, end in enumerate(ends)]
+        document = markups(*points, type=kind, name="background")
+        found = read(written(tmp_path, document)).interactions()
+        assert found == [Interaction("background", way)]
+
+    def test_curves_beside_point_lists(self, tmp_path):
+        at = [((AFFINE @ [x, 3, 3, 1])[:3] * [-1, -1, 1]).tolist() for x in (3, 5, 9, 12)]
+        document = markups(("tumor-1", at[0]), ("tumor-2", at[1]), type="Curve")
+        document["markups"] += markups(("background-1", at[2]), ("tumor-3", at[3]))["markups"]
+        assert read(written(tmp_path, document)).interactions() == [
+            Interaction("tumor", [(3, 3, 3), (4, 3, 3), (5, 3, 3)]),
+            Interaction("background", [(9, 3, 3)]),
+            Interaction("tumor", [(12, 3, 3)]),
+        ]
+
+    def test_a_curve_of_two_kinds(self, tmp_path):
+        at = ((AFFINE @ [3, 3, 3, 1])[:3] * [-1, -1, 1]).tolist()
+        document = markups(("tumor-1", at), ("background-1", at), type="Curve")
+        with pytest.raises(InputError, match="holds a curve with tumor and background points; draw one curve for each"):
+            read(written(tmp_path, document))
 
     @pytest.mark.parametrize("kind", ["Fiducial", "fiducial", "PointList"])
     def test_point_lists(self, tmp_path, kind):

@@ -7,7 +7,7 @@ from click_files import AFFINE, SHAPE, TWO, challenge, read
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clickpet.clicks.model import Clicks
+from clickpet.clicks.model import KINDS, Clicks, Interaction
 from clickpet.clicks.writing import write_clicks, write_markups
 
 
@@ -22,6 +22,34 @@ class TestWrite:
         write_markups(folder / "clicks.mrk.json", clicks, AFFINE)
         assert read(folder / "clicks.json") == clicks
         assert read(folder / "clicks.mrk.json") == clicks
+
+    @given(seed=st.integers(0, 999), count=st.integers(0, 6))
+    @settings(max_examples=20, deadline=None)
+    def test_scribbles_and_their_order_come_back(self, tmp_path_factory, seed, count):
+        folder = tmp_path_factory.mktemp("scribbles")
+        rng = np.random.default_rng(seed)
+        made = [
+            Interaction(
+                KINDS[kind := rng.integers(2)], rng.integers([0, 20 * kind, 0], [40, 10 + 20 * kind, 50], (n, 3))
+            )
+            for n in rng.integers(1, 5, count)
+        ]
+        write_clicks(folder / "clicks.json", Clicks.from_interactions(made))
+        back = read(folder / "clicks.json")
+        assert back == Clicks.from_interactions(made)
+        if any(len(one.points) > 1 for one in made):
+            assert back.interactions() == made
+
+    def test_scribbles_in_slicer(self, tmp_path):
+        line = Interaction("tumor", [[3, 3, 3], [4, 4, 3], [5, 4, 3]])
+        apart = Interaction("background", [[9, 9, 9], [20, 9, 9]])
+        clicks = Clicks.from_interactions([line, apart, Interaction("background", [[1, 1, 1]])])
+        write_markups(tmp_path / "clicks.mrk.json", clicks, AFFINE)
+        document = json.loads((tmp_path / "clicks.mrk.json").read_text())
+        assert [markup["type"] for markup in document["markups"]] == ["Fiducial", "Curve", "Fiducial"]
+        assert read(tmp_path / "clicks.mrk.json") == Clicks.from_interactions(
+            [line, *(Interaction("background", [point]) for point in ([1, 1, 1], [9, 9, 9], [20, 9, 9]))]
+        )
 
     def test_challenge_format(self, tmp_path):
         write_clicks(tmp_path / "clicks.json", TWO)

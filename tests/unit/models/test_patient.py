@@ -77,6 +77,21 @@ def test_other_grids_no_clicks_and_one_fold_are_segmented_as_the_workflow_does(t
     check_same(found, tmp_path / "work" / "results" / "cases" / "turned")
 
 
+def test_clicks_are_honoured_as_the_workflow_does(tmp_path, folder, files, study, clicks):
+    wanted = {"honour_clicks": True, "grow_ml": 2, "min_component_probability": 0.5001, "min_unclicked_ml": 1}
+    config = {**QUICK, "postprocess": wanted}
+    patient = NewPatient("clicked", files["ct"], files["pet"], clicks=files["clicks"], tracer="fdg")
+    options = {"work": tmp_path / "work", "config": config, "cores": 1}
+    predict_patient(patient, folder / "models", tmp_path / "out", **options)
+    found = segment_patient(study, clicks, models=folder / "models", tracer="fdg", config=config)
+    check_same(found, tmp_path / "work" / "results" / "cases" / "clicked")
+    assert found.mask[tuple(clicks.tumor.T)].all()
+    assert not found.mask[tuple(clicks.background.T)].any()
+    assert found.probability is None
+    plain = segment_patient(study, clicks, models=folder / "models", tracer="fdg", config=QUICK)
+    assert not plain.mask[tuple(clicks.tumor.T)].all() or plain.mask[tuple(clicks.background.T)].any()
+
+
 def test_arrays_of_ones_own_give_what_their_files_give(folder, study, clicks):
     own = PetCt(ct=study.ct.copy(order="C"), suv=study.suv.astype(float, order="C"), affine=study.affine)
     options = {"models": folder / "models", "tracer": "psma", "config": QUICK}

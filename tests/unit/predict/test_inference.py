@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 from tiny_models import write_model
 
 from clickpet.errors import InputError
@@ -197,3 +198,20 @@ def test_write_probability_keeps_numbers_of_half_precision(folder, files, tmp_pa
     np.testing.assert_array_equal(image.array.astype(np.float16), prediction.probability)
     np.testing.assert_array_equal(image.array, prediction.probability.astype(np.float32))
     assert 0 < image.array.max() <= 1
+
+
+@pytest.mark.parametrize("average", ["softmax", "logits"])
+def test_component_probabilities_are_means_of_the_map_over_the_masks_components(folder, files, tmp_path, average):
+    options = {"device": "cpu", "voxel_limits": (1, 2, 3), "fold_average": average, "threshold": 0.7}
+    whole = next(predict_scan(inputs(files), folder, [0, 1], **options, save_probability=True))
+    found = next(predict_scan(inputs(files), folder, [0, 1], **options, lesion_probability=True))
+    np.testing.assert_array_equal(found.mask, whole.mask)
+    np.testing.assert_array_equal(found.probability, np.where(whole.mask, whole.probability, 0))
+    write_masks([tmp_path / "mask.nii.gz"], iter([found]), [tmp_path / "means.npy"])
+    means = np.load(tmp_path / "means.npy")
+    labels, count = ndimage.label(read_image(tmp_path / "mask.nii.gz").array, np.ones((3, 3, 3)))
+    expected = [whole.probability[labels == number].astype(float).mean() for number in range(1, count + 1)]
+    assert count > 1
+    assert means.dtype == np.float32
+    np.testing.assert_allclose(means, expected, rtol=1e-6)
+    assert means.min() > 0.699  # half precision rounds

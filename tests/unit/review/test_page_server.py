@@ -207,3 +207,16 @@ def test_files_that_cannot_be_read_are_a_line(client, desk):
 
     desk.studies[1].read = read
     assert post(client, "api/studies/1/open", status=422)["error"] == "pet.nii.gz: values are no SUV"
+
+
+def test_an_error_of_the_program_is_told_without_what_is_in_the_study(client, desk, capfd, caplog):
+    def read():
+        raise ValueError("Jane Doe, born 1950")
+
+    desk.studies[1].read = read
+    answer = post(client, "api/studies/1/open", status=500)
+    assert answer["error"] == "this failed (ValueError); the study stays open"
+    said = capfd.readouterr().err + caplog.text
+    assert "review: ValueError at test_page_server.py:" in said
+    assert "Jane" not in said
+    assert client.get("api/studies").status_code == 200

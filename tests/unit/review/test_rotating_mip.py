@@ -38,11 +38,11 @@ def test_projections_are_those_of_a_plain_loop(geometry):
 def test_every_voxel_falls_inside_the_picture(geometry):
     ones = np.ones(geometry.shape, np.uint8)
     assert geometry.project(ones).max(axis=0).sum() == geometry.turns * geometry.mip_shape[2]
-    assert geometry.project_mask(ones)[[0, -1]].sum() == 0
+    assert geometry.project_voxels(np.argwhere(ones))[[0, -1]].sum() == 0
 
 
 def test_a_solid_body_has_no_gaps_from_any_side(geometry):
-    mip = geometry.project_mask(np.ones(geometry.shape, np.uint8))
+    mip = geometry.project_voxels(np.argwhere(np.ones(geometry.shape)))
     for turn in range(geometry.turns):
         inside = np.flatnonzero(mip[:, turn, 0])
         assert inside.size == inside[-1] - inside[0] + 1
@@ -63,8 +63,8 @@ def test_the_first_looks_from_the_front_and_the_quarter_turn_from_the_side():
 
 def test_a_mask_projects_as_a_volume_does(geometry):
     mask = (body() > 3).astype(np.uint8)
-    np.testing.assert_array_equal(geometry.project_mask(mask), geometry.project(mask))
-    assert not geometry.project_mask(np.zeros_like(mask)).any()
+    np.testing.assert_array_equal(geometry.project_voxels(np.argwhere(mask)), geometry.project(mask))
+    assert not geometry.project_voxels(np.zeros((0, 3), int)).any()
 
 
 def test_a_pixel_leads_back_to_its_hottest_voxel(geometry):

@@ -74,7 +74,7 @@ def test_the_studies_come_worst_first_with_what_is_known_of_them(run):
     assert [study.name for study in studies] == ["b", "c", "study  1"]
     assert dict(studies[0].facts) == {
         "rank": 1, "tracer": "psma", "split": "test", "priority": 0.8, "why": "Dice 0.20, 1.0 ml missed, "
-        "folds disagree by 0.10", "dice": 0.2, "disagreement": 0.1,
+        "folds disagree by 0.10", "dice": 0.2, "disagreement": 0.1, "reviewed": False,
     }  # fmt: skip
     assert studies[1].facts["dice"] is None
     assert json.dumps([dict(study.facts) for study in studies])
@@ -115,6 +115,8 @@ def test_saved_clicks_are_entered_into_the_table_of_the_cohort(run, scans, click
     review.add("background", voxel)
     lines = review.save()
     assert review.saved
+    assert [one.facts["reviewed"] for one in run.studies()] == [False, True, False]
+    assert review.source.facts["reviewed"]
     (study,) = [one for one in read_cohort("config/cases.tsv", tell=lambda line: None) if one.case == "c"]
     assert study.clicks == "config/reviewed_clicks/c.json"
     kept = read_clicks(study.clicks, shape=scans.shape, affine=scans.affine)

@@ -57,6 +57,15 @@ def test_a_box_of_the_pet_is_the_same_voxels_in_the_viewer(affine):
     assert turned[there].size == mask.sum()
 
 
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_the_voxels_of_a_mask_are_those_of_its_volume(affine, order):
+    grid = ViewerGrid.of(SHAPE, affine)
+    mask = np.asarray(np.random.default_rng(3).random(SHAPE) > 0.8, np.uint8, order=order)
+    found, expected = grid.voxels(mask), np.argwhere(grid.volume(mask))
+    assert sorted(map(tuple, found)) == sorted(map(tuple, expected))
+    assert grid.voxels(np.zeros(SHAPE, np.uint8)).shape == (0, 3)
+
+
 def test_the_ct_is_whole_hu_and_what_no_int16_holds_is_cut(affine):
     ct = np.full(SHAPE, -1000.4, np.float32)
     ct[1, 2, 3], ct[0, 0, 0], ct[2, 2, 2] = 40.6, 70000, -70000

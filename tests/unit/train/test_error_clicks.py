@@ -48,16 +48,16 @@ def batch(size=2, *, suv=5.0):
     return {"data": data, "target": [target, target[..., ::2, ::2, ::2]], "keys": ["a"] * size}
 
 
-def shown(options, given=None, *, seed=0, network=None):
+def shown(given=None, *, rounds=1, scribbles=0.0, seed=0, network=None):
     network = network or Thresholds()
-    corrections = ErrorClicks(CorrectionOptions(**options), lambda key: DRAWING)
-    return corrections(given or batch(), network, np.random.default_rng(seed)), network
+    corrections = ErrorClicks(CorrectionOptions(scribbles=scribbles), lambda key: DRAWING)
+    return corrections(given or batch(), network, np.random.default_rng(seed), rounds=rounds), network
 
 
-def test_every_chosen_patch_gets_a_correction_inside_an_error():
+def test_every_patch_gets_a_correction_inside_an_error():
     given = batch(8)
     before = given["data"].clone()
-    result, network = shown({"share": 1, "rounds": 1, "scribbles": 0}, given)
+    result, network = shown(given)
     assert result["data"].shape == (8, 3, *SHAPE)
     assert result["target"] is given["target"]
     torch.testing.assert_close(result["data"][:, :2], before[:, :2])
@@ -73,21 +73,21 @@ def test_every_chosen_patch_gets_a_correction_inside_an_error():
 
 
 def test_later_rounds_see_the_corrections_of_earlier_ones():
-    result, network = shown({"share": 1, "rounds": 2, "scribbles": 0}, batch(40))
+    result, network = shown(batch(40), rounds=2)
     peaks = [sorted(clicks[clicks.abs() == 1].tolist()) for clicks in result["data"][:, 2]]
-    assert {tuple(one) for one in peaks} == {(1,), (-1,), (-1, 1)}  # the mended error is not corrected again
-    first, second = network.seen
-    assert first == 40
-    assert sum(len(one) == 2 for one in peaks) <= second <= 30
+    assert {tuple(one) for one in peaks} <= {(1,), (-1,), (-1, 1)}  # the mended error is not corrected again
+    assert peaks.count([-1, 1]) > 5
+    assert network.seen == [40, 40]
 
 
-def test_the_share_of_patches():
-    given = batch(200)
-    result, network = shown({"share": 0.3, "rounds": 1}, given)
-    corrected = int((result["data"][:, 2].flatten(1) != 0).any(1).sum())
-    assert 40 < corrected < 80
-    assert network.seen == [corrected]
-    untouched, network = shown({"share": 0.0})
+def test_the_share_of_batches_and_the_number_of_rounds():
+    corrections = ErrorClicks(CorrectionOptions(share=0.3, rounds=2), lambda key: DRAWING)
+    rng = np.random.default_rng(0)
+    rounds = [corrections.rounds(rng) for _ in range(1000)]
+    shares = [rounds.count(number) / 1000 for number in range(4)]
+    assert shares == pytest.approx([0.7, 0.15, 0.15, 0], abs=0.04)
+    untouched, network = shown(rounds=0)
+    assert untouched["data"].shape == (2, 3, *SHAPE)
     assert not untouched["data"][:, 2].any()
     assert network.seen == []
 
@@ -96,7 +96,7 @@ def test_a_right_prediction_is_not_corrected():
     given = batch(3)
     given["data"][:, 0] = -1
     given["data"][:, 0][:, *LESION] = 1
-    result, network = shown({"share": 1, "rounds": 3}, given)
+    result, network = shown(given, rounds=3)
     assert not result["data"][:, 2].any()
     assert network.seen == [3]
 
@@ -104,7 +104,7 @@ def test_a_right_prediction_is_not_corrected():
 def test_errors_outside_the_scan_do_not_count():
     given = batch(4)
     given["data"][:, 3] = -torch.inf
-    result, _ = shown({"share": 1, "rounds": 2}, given)
+    result, _ = shown(given, rounds=2)
     assert not result["data"][:, 2].any()
 
 
@@ -116,7 +116,7 @@ def test_the_network_and_the_random_streams_are_left_as_they_were():
     state = {name: value.clone() for name, value in network.state_dict().items()}
     random.seed(1), np.random.seed(1), torch.manual_seed(1)
     streams = random.getstate(), np.random.get_state()[1].copy(), torch.get_rng_state()
-    shown({"share": 1, "rounds": 3, "scribbles": 0.5}, batch(4), network=network)
+    shown(batch(4), rounds=3, scribbles=0.5, network=network)
     assert random.getstate() == streams[0]
     np.testing.assert_array_equal(np.random.get_state()[1], streams[1])
     assert torch.equal(torch.get_rng_state(), streams[2])
@@ -128,8 +128,7 @@ def test_the_network_and_the_random_streams_are_left_as_they_were():
 
 
 def test_the_same_numbers_give_the_same_batch():
-    options = {"share": 0.5, "rounds": 3, "scribbles": 0.5}
-    one, other, third = (shown(options, batch(6), seed=seed)[0]["data"] for seed in (3, 3, 4))
+    one, other, third = (shown(batch(6), rounds=3, scribbles=0.5, seed=seed)[0]["data"] for seed in (3, 3, 4))
     assert torch.equal(one, other)
     assert not torch.equal(one, third)
 
