@@ -54,8 +54,9 @@ def write_rtstruct(
 
     A contour encloses just the area of its voxels, so that volumes are those of the mask. A hole is part of its
     contour, by a channel of no width (PS3.3 C.8.8.6.3), so that readers that join contours see it, too. Without lesions
-    there is one region, "Lesion", without a contour. The same input gives the same bytes. Raises InputError for a mask on another grid, for PET or CT
-    slices without their UIDs, and for a CT in another frame of reference or tilted against the PET.
+    there is one region, "Lesion", without a contour. The same input gives the same bytes. Raises InputError for a mask
+    on another grid, for PET or CT slices without their UIDs, and for a CT in another frame of reference or tilted
+    against the PET.
     """
     check_identity(identity)
     lesions = LesionsOnPet.of(mask, affine, pet, where=path)

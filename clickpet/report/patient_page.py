@@ -221,7 +221,7 @@ def _checks(found: PatientResults) -> list[object]:
         blocks.append(Text("The quality control found nothing odd in PET and CT."))
     if len(found.prediction["members"]) < 2:
         blocks.append(Text("One model predicted, so how far models disagree is not known."))
-    elif len(found.table) and found.table["disagreement"].notna().any():
+    elif "disagreement" in found.table and found.table["disagreement"].notna().any():
         doubtful = found.table.loc[found.table["disagreement"] >= DOUBTFUL, "lesion"].tolist()
         if doubtful:
             names = ", ".join(str(one) for one in doubtful)
