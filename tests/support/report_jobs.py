@@ -77,6 +77,8 @@ def write_report(
             **pictures_of,
             "figures": [results / "figures" / f"{name}.png" for name in FIGURES] if figures else [],
             "quality": quality or [],
+            "rounds": [path for name in ("rounds", "replay") for path in sorted(results.glob(f"{name}*.tsv"))],
+            "rounds_pictures": sorted(results.glob("cases/*/*/rounds.png")),
             **tables,
             **models,
         },
