@@ -130,7 +130,7 @@ rule all:
             file=[
                 *["ct.nii.gz", "suv.nii.gz", "case.json", "clicks.json", "quality.json", "mip.npy", "tracer.json"],
                 *["lesions_raw.nii.gz", "prediction.json", "disagreement.npy", "lesions.nii.gz"],
-                *["mip_overlay.png", "mip_rotation.png"],
+                *["mip_overlay.png", "mip_rotation.png", "lesion_slices.png"],
             ],
         ),
         expand(list({**PREDICTION_MAPS, **COMPONENT_PROBABILITY, **POSTPROCESS_RECORD}.values()), case=CASES),

@@ -10,8 +10,9 @@ SCORES = {"scores": "results/scores.tsv", "summary": "results/summary.tsv"} if S
 
 
 rule draw_case_figure:
-    """Projections of a case with truth, prediction, missed and false lesions and the clicks, and turned around."""
+    """Projections of a case with truth, prediction and clicks, turned around, and axial slices of its lesions."""
     input:
+        ct="results/cases/{case}/ct.nii.gz",
         suv="results/cases/{case}/suv.nii.gz",
         tracer_json="results/cases/{case}/tracer.json",
         lesions="results/cases/{case}/lesions.nii.gz",
@@ -20,6 +21,7 @@ rule draw_case_figure:
     output:
         picture="results/cases/{case}/mip_overlay.png",
         rotation="results/cases/{case}/mip_rotation.png",
+        slices="results/cases/{case}/lesion_slices.png",
     log:
         "logs/draw_case_figure/{case}.log",
     benchmark:
@@ -130,6 +132,7 @@ rule write_report:
         tracer_training=expand("results/models/tracer/fold_{fold}/training.json", fold=DISCRIMINATOR_FOLDS),
         case_pictures=expand("results/cases/{case}/mip_overlay.png", case=CASES),
         rotations=expand("results/cases/{case}/mip_rotation.png", case=CASES),
+        lesion_slices=expand("results/cases/{case}/lesion_slices.png", case=CASES),
         case_json=expand("results/cases/{case}/case.json", case=CASES),
         predictions=expand("results/cases/{case}/prediction.json", case=CASES),
         studies=expand("results/cases/{case}/study.json", case=slugs("predict")),

@@ -76,6 +76,18 @@ def test_mean_probabilities_are_made_by_predicting_again_and_train_nothing(workf
     assert not rules(jobs) & (TRAINING | OWN | {"preprocess_case", "find_tracer"})
 
 
+def test_pages_and_tables_follow_the_masks(workflow):
+    jobs = workflow.would_run(CONFIG + "postprocess: {min_voxels: 5}\n")
+    assert {wildcards["case"] for rule, wildcards in jobs if rule == "write_patient_page"} == {"psma_t", "new"}
+    assert len([wildcards for rule, wildcards in jobs if rule == "measure_lesions"]) == len(ROWS)
+
+
+def test_other_values_of_masks_import_the_labels_again_and_no_scan(workflow):
+    jobs = workflow.would_run(CONFIG + "ingest: {label_values: [1, 2]}\n")
+    assert len([rule for rule, _ in jobs if rule == "import_label"]) == len(ROWS) - 1
+    assert "import_case" not in rules(jobs)
+
+
 @pytest.mark.parametrize("option", ["tile_step: 0.5", "threshold: 0.3"])
 def test_inference_options_re_run_no_training(workflow, option):
     jobs = workflow.would_run(CONFIG + f"predict: {{{option}}}\n")
