@@ -149,8 +149,9 @@ def safety_table(table: pd.DataFrame, at: str = "round") -> pd.DataFrame:
 
     table : of `rounds_table`, or the like with another name for the rounds, `at`. Columns group, level, round,
     studies (with an interaction in it); tumor_points and tumor_inside (their share in the mask, of all points so far);
-    background_points and background_outside; far_changed_ml (mean; volume changed farther than 5 cm from the interaction of the round); falls (studies, or for
-    "all" rounds of studies, in which Dice fell), mean_fall, largest_fall (of Dice, above 0; NaN without any).
+    background_points and background_outside; far_changed_ml (mean; volume changed farther than 5 cm from the
+    interaction of the round); falls (studies, or for "all" rounds of studies, in which Dice fell), mean_fall,
+    largest_fall (of Dice, above 0; NaN without any).
     """
     rows = []
     for group, level, members in groups_of(table):
