@@ -72,7 +72,12 @@ rule train:
 rule evaluate:
     """Scores of every train case (out of fold) and test case (ensemble)."""
     input:
-        ["results/scores.tsv", "results/summary.tsv", "results/summary.tex"] if SCORED else [],
+        expand(
+            "results/{table}",
+            table=["scores.tsv", "summary.tsv", "summary.tex", "lesion_sizes.tsv", "lesion_free.tsv"],
+        )
+        if SCORED
+        else [],
         expand("results/cases/{case}/{file}", case=SCORED, file=["lesion_table.csv", "study.json"]),
         expand("results/cases/{case}/patient.html", case=slugs("test")),
 
@@ -80,11 +85,7 @@ rule evaluate:
 rule rounds:
     """Scores of interaction in rounds, by the protocols of evaluate.protocols."""
     input:
-        expand(
-            "results/{protocol}{table}.tsv",
-            protocol=ROUND_PROTOCOLS if SCORED else [],
-            table=["", "_summary", "_safety", "_sizes", "_lesion_free"],
-        ),
+        ROUND_TABLES,
 
 
 rule interactive:
@@ -129,7 +130,7 @@ rule all:
             file=[
                 *["ct.nii.gz", "suv.nii.gz", "case.json", "clicks.json", "quality.json", "mip.npy", "tracer.json"],
                 *["lesions_raw.nii.gz", "prediction.json", "disagreement.npy", "lesions.nii.gz"],
-                *["mip_overlay.png", "mip_rotation.png"],
+                *["mip_overlay.png", "mip_rotation.png", "lesion_slices.png"],
             ],
         ),
         expand(list({**PREDICTION_MAPS, **COMPONENT_PROBABILITY, **POSTPROCESS_RECORD}.values()), case=CASES),
@@ -170,7 +171,12 @@ rule all:
             number=ROUNDS,
             file=["lesions.nii.gz", "interaction.json", "score.json"],
         ),
-        expand("results/cases/{case}/{protocol}/lesions.csv", case=SCORED, protocol=ROUND_PROTOCOLS),
+        expand(
+            "results/cases/{case}/{protocol}/{file}",
+            case=SCORED,
+            protocol=ROUND_PROTOCOLS,
+            file=["lesions.csv", "rounds.png"],
+        ),
         expand(
             "results/cases/{case}/interactive/clicks_{clicks}/{file}",
             case=SCORED if INTERACTIVE else [],

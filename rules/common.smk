@@ -16,6 +16,7 @@ from clickpet.ingest.splits import given_splits, read_splits
 from clickpet.predict.inference import NOT_OF_INFERENCE
 from clickpet.models.settings import CHECKPOINTS, read_settings, trained_with
 from clickpet.slugs import SLUG_PATTERN
+from clickpet.nnunet.patch_size import check_patch_size
 from clickpet.workflow.code_key import code_key
 from clickpet.workflow.job_list import offer_job_list
 from clickpet.workflow.slurm_queue import refuse_orphans
@@ -33,7 +34,12 @@ def load_config(given):
     try:
         for file in workflow.configfiles if workflow.is_main_process else ():
             read_config(file)  # Snakemake has read it, but takes the last of two equal keys
-        return resolve(given)
+        full = resolve(given)
+        if workflow.is_main_process:
+            train = full["train"]
+            stages = train["topology"]["max_stages"]
+            check_patch_size(train["patch_size"], max_stages=stages, spacing_mm=train["spacing_mm"])
+        return full
     except ConfigError as error:
         sys.exit(str(error))
     except InputError as error:
@@ -347,6 +353,11 @@ PROTOCOLS = config["evaluate"]["protocols"]
 INTERACTIVE = config["report"]["interactive"] or "clicks" in PROTOCOLS
 ROUND_PROTOCOLS = [protocol for protocol in ("rounds", "replay") if protocol in PROTOCOLS]
 ROUNDS = list(range(config["evaluate"]["rounds"]))
+ROUND_TABLES = [
+    f"results/{protocol}{table}.tsv"
+    for protocol in (ROUND_PROTOCOLS if SCORED else [])
+    for table in ("", "_summary", "_safety", "_sizes", "_lesion_free")
+]
 check_replay()
 CLICK_STEPS = config["evaluate"]["click_steps"]
 MIP_OPTIONS = trained_with(config)["mip"]
@@ -364,11 +375,11 @@ STEP_FOLDER = "results/cases/{{case}}/interactive/clicks_{clicks}"
 if POSTPROCESS.needs_probability:
     COMPONENT_PROBABILITY["component_probability"] = "results/cases/{case}/component_probability.npy"
     STEP_PROBABILITIES["component_probabilities"] = expand(
-        STEP_FOLDER + "/component_probability.npy", clicks=CLICK_STEPS
+        f"{STEP_FOLDER}/component_probability.npy", clicks=CLICK_STEPS
     )
 if POSTPROCESS.needs_clicks:
     POSTPROCESS_RECORD["record"] = "results/cases/{case}/postprocess.json"
-    STEP_RECORDS["records"] = expand(STEP_FOLDER + "/postprocess.json", clicks=CLICK_STEPS)
+    STEP_RECORDS["records"] = expand(f"{STEP_FOLDER}/postprocess.json", clicks=CLICK_STEPS)
 CLICKS_FOR_POSTPROCESS = {"clicks": "results/cases/{case}/clicks.json"} if POSTPROCESS.needs_clicks else {}
 BLOCKS = [".b2nd", "_seg.b2nd"]
 PREPROCESSED = [*BLOCKS, ".pkl"]

@@ -19,7 +19,7 @@ from clickpet.files import write_text
 from clickpet.slugs import make_slug
 from clickpet.workflow import folder_lock, new_patient
 from clickpet.workflow.folder_lock import locked_folder
-from clickpet.workflow.new_patient import NewPatient, name_of, predict_patient
+from clickpet.workflow.new_patient import DicomObjects, NewPatient, name_of, predict_patient
 
 
 @pytest.fixture
@@ -126,6 +126,14 @@ def runs(monkeypatch):
 def predict(scans, models, case="jane", **options):
     patient = NewPatient(case, scans / "ct.nii.gz", scans / "pet.nii.gz", scans / "clicks.json", "fdg")
     return predict_patient(patient, models, scans / "out", **options)
+
+
+@pytest.mark.parametrize("kinds", [("seg",), ("sr", "rtstruct")])
+def test_dicom_objects_of_a_pet_that_is_no_dicom_are_refused_before_anything_runs(scans, models, runs, kinds):
+    with pytest.raises(InputError, match=f"is no DICOM, and a {kinds[0].upper()} refers to DICOM slices"):
+        predict(scans, models, objects=DicomObjects(kinds))
+    assert runs[0] == []
+    assert not (scans / "out").exists()
 
 
 def test_results_are_collected_under_the_cases_name(scans, models, runs):
