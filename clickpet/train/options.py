@@ -16,9 +16,9 @@ class TrainingOptions:
     own errors);  corrections : keyword arguments of `CorrectionOptions` for "errors" (None: its defaults);
     organ_loss_weight : of the organ loss beside the lesion loss;  lesion_free_loss_weight : of the loss term of patches
     without lesion, 0 for none;  previous_mask : the mask before a correction is a fourth channel, for "errors";
-    misalignment : keyword arguments of `clickpet.train.augmentation.MisalignChannel`, or None for none;  save_every : epochs between checkpoints;
-    seed : of everything random;  pretrained_stem, pretrained_head : as `clickpet.train.pretrained.start_from` takes
-    them ("stem", "lesion_head").
+    misalignment : keyword arguments of `clickpet.train.augmentation.MisalignChannel`, or None for none;  save_every :
+    epochs between checkpoints;  seed : of everything random;  pretrained_stem, pretrained_head : as
+    `clickpet.train.pretrained.start_from` takes them ("stem", "lesion_head").
     """
 
     epochs: int = 1500

@@ -55,7 +55,7 @@ def stored_clicks(properties: dict, *, where: object) -> StoredClicks:
 
 
 class _DrawnClicks:
-    """View of stored data (CT, PET, SUV) as CT, PET, the heatmap of the first `clicks` clicks, and what is asked for."""
+    """View of stored data (CT, PET, SUV) as CT, PET, the heatmap of the first `clicks` clicks and what is asked for."""
 
     def __init__(self, data, stored: StoredClicks, clicks: int, with_mask: bool, with_suv: bool):
         self._data = data
