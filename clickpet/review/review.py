@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from clickpet.live.session import LiveSession
 
 #: Upper ends of the SUV window at first, g/ml, as in the report's pictures: PSMA lesions are hotter than FDG's.
-SUV_WINDOW = {"fdg": 7.0, "psma": 15.0, "": 7.0}
+SUV_WINDOW = {"fdg": 10.0, "psma": 15.0, "": 10.0}
 #: Columns of the table of lesions.
 COLUMNS = ("lesion", "volume_ml", "suv_max", "suv_peak", "tlg")
 
