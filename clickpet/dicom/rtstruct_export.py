@@ -54,8 +54,9 @@ def write_rtstruct(
 
     A contour encloses just the area of its voxels, so that volumes are those of the mask. A hole is part of its
     contour, by a channel of no width (PS3.3 C.8.8.6.3), so that readers that join contours see it, too. Without lesions
-    there is no region. The same input gives the same bytes. Raises InputError for a mask on another grid, for PET or CT
-    slices without their UIDs, and for a CT in another frame of reference or tilted against the PET.
+    there is one region, "Lesion", without a contour. The same input gives the same bytes. Raises InputError for a mask
+    on another grid, for PET or CT slices without their UIDs, and for a CT in another frame of reference or tilted
+    against the PET.
     """
     check_identity(identity)
     lesions = LesionsOnPet.of(mask, affine, pet, where=path)
@@ -159,6 +160,11 @@ def _structure_set(
         regions.append(_region(made.FrameOfReferenceUID, number, lesion, semiautomatic))
         contours.append(_region_contours(number, _contours(lesions, planes, number, box)))
         observations.append(_observation(number, lesion))
+    if not regions:  # a structure set has to have a region; one without contours says that nothing was found
+        nothing = Tracking("Lesion", "")
+        regions.append(_region(made.FrameOfReferenceUID, 1, nothing, semiautomatic))
+        contours.append(_region_contours(1, iter(())))
+        observations.append(_observation(1, nothing))
     made.StructureSetROISequence, made.ROIContourSequence = regions, contours
     made.RTROIObservationsSequence = observations
     return made

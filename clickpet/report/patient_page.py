@@ -219,15 +219,15 @@ def _checks(found: PatientResults) -> list[object]:
     blocks: list[object] = [Text(line, "warning") for line in lines]
     if not lines:
         blocks.append(Text("The quality control found nothing odd in PET and CT."))
-    if "disagreement" in found.table and found.table["disagreement"].notna().any():
+    if len(found.prediction["members"]) < 2:
+        blocks.append(Text("One model predicted, so how far models disagree is not known."))
+    elif "disagreement" in found.table and found.table["disagreement"].notna().any():
         doubtful = found.table.loc[found.table["disagreement"] >= DOUBTFUL, "lesion"].tolist()
         if doubtful:
             names = ", ".join(str(one) for one in doubtful)
             blocks.append(Text(f"The models disagree (mean of {DOUBTFUL} or more) about lesion {names}.", "warning"))
         else:
             blocks.append(Text(f"No lesion has a mean disagreement of {DOUBTFUL} or more."))
-    else:
-        blocks.append(Text("One model predicted, so how far models disagree is not known."))
     return blocks
 
 

@@ -1,5 +1,6 @@
 """Masks to RTSTRUCT: contours read back by our own reader and by plastimatch, holes, slices of PET and CT, identity."""
 
+import shutil
 import tarfile
 
 import numpy as np
@@ -133,11 +134,14 @@ def test_uneven_slices_keep_the_places_of_their_headers(tmp_path):
     assert drawn == [100.0 + place for place in places]
 
 
-def test_no_lesions_give_no_regions(tmp_path, study):
+def test_no_lesions_give_one_region_without_contours(tmp_path, study):
     folder, _, pet, numbers = study
     write_rtstruct(tmp_path / "rt.dcm", numbers * 0, pet.affine, folder, case="c")
     made = pydicom.dcmread(tmp_path / "rt.dcm")
-    assert (len(made.StructureSetROISequence), len(made.ROIContourSequence)) == (0, 0)
+    (region,), (item,) = made.StructureSetROISequence, made.ROIContourSequence
+    assert (region.ROIName, region.ROIDescription, "ContourSequence" in item) == ("Lesion", "", False)
+    if shutil.which("dciodvfy"):
+        assert standard_errors(tmp_path / "rt.dcm") == []
 
 
 def test_same_input_same_bytes(tmp_path, study):

@@ -85,8 +85,9 @@ def test_findings_doubts_and_disagreement_are_to_be_checked():
     assert "soft: voxels of 4 mm are unusual" in text
     assert "PET: odd clock" in text
     assert "The models disagree (mean of 0.25 or more) about lesion 1, 2." in text
-    quiet = patient(disagreement=False, quality={"findings": []}, case_record={"suv": {"rule": "START"},
-                    "spacing_mm": [4, 4, 5]})  # fmt: skip
+    alone = {**patient().prediction, "members": [1]}
+    record = {"suv": {"rule": "START"}, "spacing_mm": [4, 4, 5]}
+    quiet = patient(disagreement=False, quality={"findings": []}, case_record=record, prediction=alone)
     text = text_of(build_patient_page(quiet))
     assert "found nothing odd" in text
     assert "One model predicted" in text
@@ -128,3 +129,4 @@ def test_no_lesions():
     text = text_of(build_patient_page(patient(lesions=empty, table=table, totals=measure_study(table))))
     assert "No lesion was found" in text
     assert "no lesions" in text
+    assert "One model predicted" not in text  # three did
