@@ -55,9 +55,8 @@ class Review:
             scans = self.opened.scans
             session = LiveSession(self.source.models())
             session.set_study(ct=scans.ct, pet=scans.suv, affine=scans.affine, tracer=self.opened.tracer or None)
-            for kind in KINDS:
-                for voxel in getattr(self.opened.clicks, kind):
-                    session.add(kind, [voxel])
+            for one in self.opened.clicks.interactions():
+                session.add(one.kind, one.points)
             self._session = session
         return self._session
 
