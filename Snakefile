@@ -80,11 +80,7 @@ rule evaluate:
 rule rounds:
     """Scores of interaction in rounds, by the protocols of evaluate.protocols."""
     input:
-        expand(
-            "results/{protocol}{table}.tsv",
-            protocol=ROUND_PROTOCOLS if SCORED else [],
-            table=["", "_summary", "_safety", "_sizes", "_lesion_free"],
-        ),
+        ROUND_TABLES,
 
 
 rule interactive:
@@ -129,7 +125,7 @@ rule all:
             file=[
                 *["ct.nii.gz", "suv.nii.gz", "case.json", "clicks.json", "quality.json", "mip.npy", "tracer.json"],
                 *["lesions_raw.nii.gz", "prediction.json", "disagreement.npy", "lesions.nii.gz"],
-                *["mip_overlay.png", "mip_rotation.png"],
+                *["mip_overlay.png", "mip_rotation.png", "lesion_slices.png"],
             ],
         ),
         expand(list({**PREDICTION_MAPS, **COMPONENT_PROBABILITY, **POSTPROCESS_RECORD}.values()), case=CASES),
@@ -170,7 +166,12 @@ rule all:
             number=ROUNDS,
             file=["lesions.nii.gz", "interaction.json", "score.json"],
         ),
-        expand("results/cases/{case}/{protocol}/lesions.csv", case=SCORED, protocol=ROUND_PROTOCOLS),
+        expand(
+            "results/cases/{case}/{protocol}/{file}",
+            case=SCORED,
+            protocol=ROUND_PROTOCOLS,
+            file=["lesions.csv", "rounds.png"],
+        ),
         expand(
             "results/cases/{case}/interactive/clicks_{clicks}/{file}",
             case=SCORED if INTERACTIVE else [],

@@ -347,6 +347,11 @@ PROTOCOLS = config["evaluate"]["protocols"]
 INTERACTIVE = config["report"]["interactive"] or "clicks" in PROTOCOLS
 ROUND_PROTOCOLS = [protocol for protocol in ("rounds", "replay") if protocol in PROTOCOLS]
 ROUNDS = list(range(config["evaluate"]["rounds"]))
+ROUND_TABLES = [
+    f"results/{protocol}{table}.tsv"
+    for protocol in (ROUND_PROTOCOLS if SCORED else [])
+    for table in ("", "_summary", "_safety", "_sizes", "_lesion_free")
+]
 check_replay()
 CLICK_STEPS = config["evaluate"]["click_steps"]
 MIP_OPTIONS = trained_with(config)["mip"]
@@ -364,11 +369,11 @@ STEP_FOLDER = "results/cases/{{case}}/interactive/clicks_{clicks}"
 if POSTPROCESS.needs_probability:
     COMPONENT_PROBABILITY["component_probability"] = "results/cases/{case}/component_probability.npy"
     STEP_PROBABILITIES["component_probabilities"] = expand(
-        STEP_FOLDER + "/component_probability.npy", clicks=CLICK_STEPS
+        f"{STEP_FOLDER}/component_probability.npy", clicks=CLICK_STEPS
     )
 if POSTPROCESS.needs_clicks:
     POSTPROCESS_RECORD["record"] = "results/cases/{case}/postprocess.json"
-    STEP_RECORDS["records"] = expand(STEP_FOLDER + "/postprocess.json", clicks=CLICK_STEPS)
+    STEP_RECORDS["records"] = expand(f"{STEP_FOLDER}/postprocess.json", clicks=CLICK_STEPS)
 CLICKS_FOR_POSTPROCESS = {"clicks": "results/cases/{case}/clicks.json"} if POSTPROCESS.needs_clicks else {}
 BLOCKS = [".b2nd", "_seg.b2nd"]
 PREPROCESSED = [*BLOCKS, ".pkl"]

@@ -4,13 +4,15 @@
 FIGURES = ["dice_by_case", "bland_altman_tmtv", "sensitivity_by_volume", "mip_gallery"]
 FIGURES += ["training_curves"] if TRAINED else []
 FIGURES += ["interactive_curves"] if INTERACTIVE else []
+FIGURES += [f"{protocol}_curves" for protocol in ROUND_PROTOCOLS]
 FIGURES = FIGURES if SCORED else []
 SCORES = {"scores": "results/scores.tsv", "summary": "results/summary.tsv"} if SCORED else {}
 
 
 rule draw_case_figure:
-    """Projections of a case with truth, prediction, missed and false lesions and the clicks, and turned around."""
+    """Projections of a case with truth, prediction and clicks, turned around, and axial slices of its lesions."""
     input:
+        ct="results/cases/{case}/ct.nii.gz",
         suv="results/cases/{case}/suv.nii.gz",
         tracer_json="results/cases/{case}/tracer.json",
         lesions="results/cases/{case}/lesions.nii.gz",
@@ -19,6 +21,7 @@ rule draw_case_figure:
     output:
         picture="results/cases/{case}/mip_overlay.png",
         rotation="results/cases/{case}/mip_rotation.png",
+        slices="results/cases/{case}/lesion_slices.png",
     log:
         "logs/draw_case_figure/{case}.log",
     benchmark:
@@ -35,11 +38,38 @@ rule draw_case_figure:
         "../scripts/draw_case_figure.py"
 
 
+rule draw_rounds_of_case:
+    """The rounds of a case side by side: truth, prediction, and what was added in each."""
+    input:
+        suv="results/cases/{case}/suv.nii.gz",
+        truth="results/cases/{case}/truth.nii.gz",
+        tracer_json="results/cases/{case}/tracer.json",
+        masks=expand("results/cases/{{case}}/{{protocol}}/round_{number}/lesions.nii.gz", number=ROUNDS),
+        interactions=expand("results/cases/{{case}}/{{protocol}}/round_{number}/interaction.json", number=ROUNDS),
+    output:
+        picture="results/cases/{case}/{protocol}/rounds.png",
+    log:
+        "logs/draw_rounds_of_case/{case}_{protocol}.log",
+    benchmark:
+        "benchmarks/draw_rounds_of_case/{case}_{protocol}.tsv"
+    conda:
+        "../envs/core.yaml"
+    resources:
+        mem_mb=6000,
+        runtime=20,
+    params:
+        tracer=column("tracer"),
+        code=code("draw_rounds_of_case"),
+    script:
+        "../scripts/draw_rounds_of_case.py"
+
+
 rule draw_figures:
     """The figures of the results section, for a page (PNG) and for print (SVG, PDF)."""
     input:
         scores="results/scores.tsv",
         interactive="results/interactive.tsv" if INTERACTIVE else [],
+        rounds_summaries=expand("results/{protocol}_summary.tsv", protocol=ROUND_PROTOCOLS if SCORED else []),
         lesion_tables=expand("results/cases/{case}/lesion_scores.csv", case=SCORED),
         case_pictures=expand("results/cases/{case}/mip_overlay.png", case=SCORED),
         training=expand("results/models/{tracer}/fold_{fold}/training.json", tracer=TRAINED, fold=FOLDS),
@@ -66,8 +96,8 @@ rule draw_figures:
 rule write_provenance:
     """Config, versions, seeds, hashes and what the jobs took."""
     input:
-        cohort="results/cohort.tsv",
         **SCORES,
+        cohort="results/cohort.tsv",
     output:
         provenance="results/provenance.json",
     log:
@@ -88,11 +118,13 @@ rule write_provenance:
 rule write_report:
     """One page that tells what was done and what came out; works offline."""
     input:
+        **SCORES,
         cohort="results/cohort.tsv",
         quality=FINDINGS,
-        **SCORES,
         interactive="results/interactive.tsv" if INTERACTIVE and SCORED else [],
         interactive_summary="results/interactive_summary.tsv" if INTERACTIVE and SCORED else [],
+        rounds=ROUND_TABLES,
+        rounds_pictures=expand("results/cases/{case}/{protocol}/rounds.png", case=SCORED, protocol=ROUND_PROTOCOLS),
         accuracy="results/models/tracer/accuracy.json" if SCORED else [],
         figures=expand("results/figures/{figure}.png", figure=FIGURES),
         lesion_tables=expand("results/cases/{case}/lesion_scores.csv", case=SCORED),
@@ -100,6 +132,7 @@ rule write_report:
         tracer_training=expand("results/models/tracer/fold_{fold}/training.json", fold=DISCRIMINATOR_FOLDS),
         case_pictures=expand("results/cases/{case}/mip_overlay.png", case=CASES),
         rotations=expand("results/cases/{case}/mip_rotation.png", case=CASES),
+        lesion_slices=expand("results/cases/{case}/lesion_slices.png", case=CASES),
         case_json=expand("results/cases/{case}/case.json", case=CASES),
         predictions=expand("results/cases/{case}/prediction.json", case=CASES),
         studies=expand("results/cases/{case}/study.json", case=slugs("predict")),
@@ -116,7 +149,8 @@ rule write_report:
     params:
         worst_cases=config["report"]["worst_cases"],
         templates=[
-            content_hash(f"{workflow.basedir}/clickpet/report/templates/{file}") for file in ["report.html.j2", "report.js"]
+            content_hash(f"{workflow.basedir}/clickpet/report/templates/{file}")
+            for file in ["report.html.j2", "report.js"]
         ],
         code=code("write_report"),
     script:
@@ -126,9 +160,9 @@ rule write_report:
 rule write_crate:
     """The run as an RO-Crate: what lies where, with checksums."""
     input:
+        **SCORES,
         provenance="results/provenance.json",
         cohort="results/cohort.tsv",
-        **SCORES,
         report="results/report.html",
     output:
         crate="results/ro-crate-metadata.json",
@@ -174,7 +208,8 @@ rule write_patient_page:
         title=column("case"),
         threshold=config["predict"]["threshold"],
         template=[
-            content_hash(f"{workflow.basedir}/clickpet/report/templates/{file}") for file in ["report.html.j2", "report.js"]
+            content_hash(f"{workflow.basedir}/clickpet/report/templates/{file}")
+            for file in ["report.html.j2", "report.js"]
         ],
         code=code("write_patient_page"),
     script:

@@ -12,6 +12,7 @@ def main(job):
         from clickpet.files import read_json, replacing
         from clickpet.images import read_image
         from clickpet.report.case_figure import CASE_DPI, draw_case
+        from clickpet.report.lesion_sheet import draw_lesion_sheet
         from clickpet.report.rotation import draw_rotation
         from clickpet.report.style import save_png
 
@@ -23,8 +24,11 @@ def main(job):
         figure = draw_case(suv.array, lesions, suv.affine, tracer=tracer, truth=truth, clicks=clicks)
         save_png(figure, job.output.picture, dpi=CASE_DPI)
         rotation = draw_rotation(suv.array, lesions, suv.affine, tracer=tracer, truth=truth)
-        with replacing(job.output.rotation) as temporary:
-            Image.fromarray(rotation).save(temporary, "png", optimize=True)
+        ct = read_image(job.input.ct, np.float32).array
+        slices = draw_lesion_sheet(suv.array, ct, lesions, suv.affine, tracer=tracer, truth=truth, clicks=clicks)
+        for path, picture in ((job.output.rotation, rotation), (job.output.slices, slices)):
+            with replacing(path) as temporary:
+                Image.fromarray(picture).save(temporary, "png", optimize=True)
 
 
 if "snakemake" in globals():

@@ -13,6 +13,7 @@ def main(job):
         from clickpet.evaluate.training_curves import read_training_by_model
         from clickpet.report import figures
         from clickpet.report.gallery import worst_pictures
+        from clickpet.report.rounds_figures import draw_round_curves
         from clickpet.report.style import save_figure
 
         bootstrap = {name: job.params[name] for name in ("repeats", "confidence", "seed")}
@@ -30,6 +31,8 @@ def main(job):
             "sensitivity_by_volume": figures.draw_sensitivity_by_volume(sensitivity_by_volume(lesions, **bootstrap)),
             "mip_gallery": figures.draw_gallery({names[slug]: path for slug, path in worst.items()}),
         }
+        for path in job.input.get("rounds_summaries", []):
+            drawings[f"{Path(path).stem.removesuffix('_summary')}_curves"] = draw_round_curves(read_table(path))
         for path in job.output:
             save_figure(drawings[Path(path).stem], path)
 

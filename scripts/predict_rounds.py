@@ -16,8 +16,9 @@ def main(job):
         from clickpet.evaluate.scores import check_one_grid
         from clickpet.files import read_json
         from clickpet.images import Image, read_image, write_image
-        from clickpet.postprocess.specks import drop_faint_specks
-        from clickpet.predict.inference import member_folds, predict_scan, read_scan
+        from clickpet.postprocess.final_mask import post_process
+        from clickpet.postprocess.options import PostprocessOptions
+        from clickpet.predict.inference import component_probabilities, member_folds, predict_scan, read_scan
 
         tracer = read_json(job.input.tracer)["tracer"]
         model = Path(job.params.models[tracer])
@@ -30,11 +31,18 @@ def main(job):
             reader = given_reader(read_rounds(list(job.input.replay), shape=scan.suv.shape, affine=scan.affine))
         else:
             reader = simulated_reader(truth.array, scan.affine, job.params.slug, job.params.seed)
+        postprocess = PostprocessOptions.from_mapping(job.params.postprocess)
+
+        def final_mask(prediction, clicks):
+            probability = component_probabilities(prediction) if postprocess.needs_probability else None
+            options = {"clicks": clicks, "probability": probability}
+            return post_process(prediction.mask, scan.suv, scan.affine, postprocess, **options).mask
+
         rounds = RoundsOfStudy(
             len(job.output.masks),
             reader,
             draw=lambda clicks: draw_heatmap(scan.suv, clicks, options, affine=scan.affine),
-            finish=lambda mask, _: drop_faint_specks(mask, scan.suv, affine=scan.affine, **job.params.postprocess),
+            finish=final_mask,
         )
         predictions = predict_scan(
             lambda: (scan, rounds.heatmaps()),
@@ -43,8 +51,9 @@ def main(job):
             **job.params.predict,
             device=choose_device(job.resources.get("gpu"), apple=True),
             calibration=read_json(calibration)[model.name] if calibration else None,
+            lesion_probability=postprocess.needs_probability,
         )
-        done = rounds.play(prediction.mask for prediction in predictions)
+        done = rounds.play(predictions)
         for one, mask, interaction in zip(done, job.output.masks, job.output.interactions, strict=True):
             write_image(mask, one.mask, scan.affine)
             write_clicks(interaction, one.clicks)

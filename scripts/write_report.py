@@ -13,6 +13,7 @@ def main(job):
             read_by_case,
             read_findings,
             read_lesion_tables,
+            read_rounds_results,
         )
         from clickpet.evaluate.tables import read_table_if_any
         from clickpet.evaluate.training_curves import read_training_by_model
@@ -39,6 +40,7 @@ def main(job):
             case_pictures=by_case(files.get("case_pictures", [])),
             rotations=by_case(files.get("rotations", [])),
             lesion_slices=by_case(files.get("lesion_slices", [])),
+            rounds=read_rounds_results(files.get("rounds", []), files.get("rounds_pictures", [])),
         )
         write_text(job.output.report, build_report(run, worst_cases=job.params.worst_cases))
 

@@ -22,6 +22,7 @@ from clickpet.cli import (
     rank,
     review,
     score,
+    serve,
     simulate_budget,
     status,
 )
@@ -70,7 +71,7 @@ app = typer.Typer(
 app.add_typer(cohort.app, name="cohort")
 #: A command, its function and its module share their name.
 for module in (
-    *(predict, review, grand_challenge, status),
+    *(predict, review, serve, grand_challenge, status),
     *(import_model, export_model, fetch_weights),
     *(score, compare, ablate, rank, export, simulate_budget),
 ):

@@ -30,6 +30,7 @@ class Brush:
     border: str
     unit_peak: bool
     _lines: dict[tuple[int, int], Line] = field(default_factory=dict)
+    _last_divided: tuple = (None, None)
     _products: dict[tuple[bytes, ...], np.ndarray] = field(default_factory=dict)
 
     def click(self, voxel: tuple[int, int, int], suv: np.ndarray | None = None, suv_gate: float = 0) -> Gaussian:
@@ -59,7 +60,11 @@ class Brush:
         if together and suv is not None:
             tube[suv[window] < suv_gate] = 0
         for voxel in alone:
-            part, values = self.click(voxel, suv, suv_gate)
+            if self.unit_peak and not self._is_centred(voxel):
+                part, values = self.click(voxel, suv, suv_gate)
+            else:
+                part, values = self._divided(voxel)
+                values = values * ~(suv[part] < min(float(suv[voxel]), suv_gate))
             local = tube[_inside(part, window)]
             np.maximum(local, values, out=local)
         return window, tube
@@ -70,7 +75,7 @@ class Brush:
             return voxels, []
         together, alone = [], []
         for voxel in voxels:
-            fits = suv[voxel] >= suv_gate and (not self.unit_peak or self._is_centred(voxel))
+            fits = float(suv[voxel]) >= suv_gate and (not self.unit_peak or self._is_centred(voxel))
             (together if fits else alone).append(voxel)
         return together, alone
 
@@ -108,6 +113,13 @@ class Brush:
         """The line of `_line` as seen from the `window`, divided by its maximum where Gaussians are."""
         part, values = self._line(axis, index)
         return _inside((part,), window[axis : axis + 1]), values / values.max() if self.unit_peak else values
+
+    def _divided(self, voxel: tuple[int, int, int]) -> Gaussian:
+        """The Gaussian of a click that is largest in its own voxel, not gated; divided by its maximum if `unit_peak`."""
+        window, values = self._ungated(voxel)
+        if self.unit_peak and self._last_divided[0] is not values:
+            self._last_divided = values, values / values.max()
+        return window, self._last_divided[1] if self.unit_peak else values
 
     def _ungated(self, voxel: tuple[int, int, int]) -> Gaussian:
         """The Gaussian of a click, neither gated nor divided; far from the grid's edges clicks share its values."""

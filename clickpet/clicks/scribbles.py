@@ -8,7 +8,7 @@ import numpy as np
 
 from clickpet.clicks.model import Interaction
 from clickpet.clicks.points import size_text
-from clickpet.components import bounding_box, encode_mask
+from clickpet.components import RunLengthMask, encode_mask, iterate_voxels
 from clickpet.errors import InputError
 
 #: Ways to draw a scribble into a component of errors. autoPET V gives each a third of the studies.
@@ -57,36 +57,62 @@ def simulate_scribble(
     true_runs = encode_mask(truth)
     if not true_runs.voxels:
         return None
-    box = bounding_box(true_runs, encode_mask(predicted))
-    predicted, truth = predicted[box] != 0, truth[box] != 0
-    corner = np.array([part.start for part in box])
+    missed, extra = _outside(true_runs, predicted), _outside(encode_mask(predicted), truth)
     drawn = []
-    for which, error in (("tumor", truth & ~predicted), ("background", predicted & ~truth)):
-        found = largest_slice_component(error, axial_axis)
+    for which, error in (("tumor", missed), ("background", extra)):
+        found = _largest_component(error, axial_axis)
         if found is not None:
-            index, component = found
-            points = np.insert(draw_scribble(component, kind, random), axial_axis, index, axis=1)
-            drawn.append(Interaction(which, points + corner))
+            index, corner, component = found
+            points = draw_scribble(component, kind, random) + corner
+            drawn.append(Interaction(which, np.insert(points, axial_axis, index, axis=1)))
     return max(drawn, key=lambda scribble: len(scribble.points), default=None)
+
+
+def _outside(encoded: RunLengthMask, other: np.ndarray) -> np.ndarray:
+    """Voxels of a mask that are 0 in `other` (x, y, z): int64 (n, 3)."""
+    parts = [np.zeros((0, 3), np.int64)]
+    for _, _, index in iterate_voxels(encoded):
+        wrong = other[index] == 0
+        parts.append(np.stack([place[wrong] for place in index], axis=1))
+    return np.concatenate(parts)
 
 
 def largest_slice_component(mask: np.ndarray, axis: int = 2) -> tuple[int, np.ndarray] | None:
     """(slice, component): the largest 8-connected component in any slice across `axis`, bool of the slice's shape.
 
-    mask : bool (x, y, z). None if it is empty. Of equal ones that in the first slice, then that of the first voxel.
+    mask : (x, y, z), non-zero counts. None if it is empty. Of equal ones that in the first slice, then that of the
+    first voxel.
     """
+    parts = [np.stack(index, axis=1) for _, _, index in iterate_voxels(encode_mask(mask))]
+    found = _largest_component(np.concatenate([np.zeros((0, 3), np.int64), *parts]), axis)
+    if found is None:
+        return None
+    index, corner, local = found
+    component = np.zeros(np.delete(mask.shape, axis), bool)
+    component[tuple(slice(begin, begin + length) for begin, length in zip(corner, local.shape, strict=True))] = local
+    return index, component
+
+
+def _largest_component(voxels: np.ndarray, axis: int) -> tuple[int, np.ndarray, np.ndarray] | None:
+    """`largest_slice_component` of voxels, int64 (n, 3): the slice, the corner of a window in it, and what is in it."""
     from scipy.ndimage import label
 
-    voxels = mask.sum(axis=tuple(other for other in range(3) if other != axis))
+    order = np.argsort(voxels[:, axis], kind="stable")
+    slices, begins, counts = np.unique(voxels[order, axis], return_index=True, return_counts=True)
+    flat = np.delete(voxels[order], axis, axis=1)
     best, largest = None, 0
-    for index in np.argsort(-voxels, kind="stable").tolist():
-        if voxels[index] < max(largest, 1):
+    for place in np.argsort(-counts, kind="stable").tolist():
+        if counts[place] < largest:
             break
-        labels, count = label(mask.take(index, axis), _EIGHT)
+        pixels = flat[begins[place] : begins[place] + counts[place]]
+        corner = pixels.min(0)
+        local = np.zeros(pixels.max(0) - corner + 1, bool)
+        local[tuple((pixels - corner).T)] = True
+        labels, count = label(local, _EIGHT)
         sizes = np.bincount(labels.reshape(-1), minlength=count + 1)[1:]
-        size = int(sizes.max())
+        size, index = int(sizes.max()), int(slices[place])
         if size > largest or (size == largest and index < best[0]):
-            best, largest = (index, labels == 1 + int(np.argmax(sizes))), size
+            best, largest = (index, corner, labels == 1 + int(np.argmax(sizes))), size
     return best
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -35,7 +36,7 @@ class RoundsOfStudy:
     """The rounds of one study, with the heatmaps made as they are asked for: each needs the mask before it.
 
     rounds : their number, the one without interaction included;  reader : what is marked;  draw : the heatmap of
-    clicks;  finish : the post-processing, of a raw mask and the clicks that it was predicted with.
+    clicks;  finish : the post-processing: the final mask, of a prediction and the clicks that it was made with.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class RoundsOfStudy:
         rounds: int,
         reader: Reader,
         draw: Callable[[Clicks], np.ndarray],
-        finish: Callable[[np.ndarray, Clicks], np.ndarray],
+        finish: Callable[[Any, Clicks], np.ndarray],
     ):
         self.rounds, self.reader, self.draw, self.finish = rounds, reader, draw, finish
         self.last: Round | None = None
@@ -58,18 +59,18 @@ class RoundsOfStudy:
             self._clicks = clicks
             yield self.draw(clicks)
 
-    def play(self, raw_masks: Iterable[np.ndarray]) -> Iterator[Round]:
-        """Give each round when it is done. raw_masks : predictions of `heatmaps`, made one after the other."""
-        for raw in raw_masks:
-            self.last = Round(self._clicks, self.finish(raw, self._clicks))
+    def play(self, predictions: Iterable[Any]) -> Iterator[Round]:
+        """Give each round when it is done. predictions : what `finish` takes, of `heatmaps`, one after the other."""
+        for prediction in predictions:
+            self.last = Round(self._clicks, self.finish(prediction, self._clicks))
             yield self.last
 
 
 def simulated_reader(truth: np.ndarray, affine: np.ndarray, study: str, seed: int) -> Reader:
     """A reader who knows the truth and corrects by one scribble a round (`clickpet.clicks.scribbles`).
 
-    truth : (x, y, z), non-zero is lesion;  affine : (4, 4), which tells the axial slices;  study : its slug, which decides
-    the kind of scribble and the random numbers, whatever other studies there are.
+    truth : (x, y, z), non-zero is lesion;  affine : (4, 4), which tells the axial slices;  study : its slug, which
+    with `seed` decides the kind of scribble and the random numbers, whatever other studies there are.
     """
     kind = scribble_kind(study, seed)
     axial = next(axis for axis, letter in enumerate(orientation(affine)) if letter in "SI")

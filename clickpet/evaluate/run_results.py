@@ -47,6 +47,39 @@ def read_lesion_tables(paths: Iterable[str | Path], scores: pd.DataFrame) -> pd.
 
 
 @dataclass(frozen=True)
+class RoundResults:
+    """Results of one protocol in rounds, as `results/{protocol}*.tsv` hold them.
+
+    table : a row a study and round;  summary, safety, sizes, lesion_free : the tables of
+    `clickpet.evaluate.rounds_tables`;  pictures : paths of PNGs by slug.
+    """
+
+    table: pd.DataFrame
+    summary: pd.DataFrame
+    safety: pd.DataFrame
+    sizes: pd.DataFrame
+    lesion_free: pd.DataFrame
+    pictures: Mapping = field(default_factory=dict)
+
+
+def read_rounds_results(tables: Iterable[str | Path], pictures: Iterable[str | Path]) -> dict[str, RoundResults]:
+    """Results of the protocols in rounds by their names, from `{protocol}.tsv`, `{protocol}_summary.tsv`, ...
+
+    pictures : `{slug}/{protocol}/rounds.png`.
+    """
+    protocols: dict[str, dict] = {}
+    for path in map(Path, tables):
+        protocol, _, name = path.stem.partition("_")
+        protocols.setdefault(protocol, {})[name or "table"] = read_table(path)
+    shown = [Path(path) for path in pictures]
+    return {
+        protocol: RoundResults(**found, pictures={path.parts[-3]: path for path in shown if path.parts[-2] == protocol})
+        for protocol, found in protocols.items()
+        if len(found.get("table", ()))
+    }
+
+
+@dataclass(frozen=True)
 class RunResults:
     """Results of a run for its report. Everything but provenance, cohort and scores may be empty.
 
@@ -55,7 +88,7 @@ class RunResults:
     discriminator;  training : curves of "fdg", "psma" and "tracer" (the discriminator);  cases, predictions :
     {slug: record} of `case.json`, `prediction.json`;  quality : findings, None where they were not looked for;
     studies : {slug: record} of `study.json`, of studies without a truth;  figures : paths of PNGs by name;
-    case_pictures, rotations, lesion_slices : by slug.
+    case_pictures, rotations, lesion_slices : by slug;  rounds : {protocol: RoundResults}.
     """
 
     provenance: Mapping
@@ -75,6 +108,7 @@ class RunResults:
     rotations: Mapping = field(default_factory=dict)
     lesion_slices: Mapping = field(default_factory=dict)
     studies: Mapping = field(default_factory=dict)
+    rounds: Mapping = field(default_factory=dict)
 
     @property
     def config(self) -> Mapping:

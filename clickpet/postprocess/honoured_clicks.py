@@ -18,7 +18,7 @@ def honour_clicks(
     clicks: Clicks,
     affine: np.ndarray,
     *,
-    grow_share: float = 0.4,
+    grow_share: float = 0.5,
     grow_ml: float = 10.0,
 ) -> tuple[np.ndarray, dict]:
     """A mask in which every tumour click lies in a lesion and no background click does.

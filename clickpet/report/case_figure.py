@@ -21,10 +21,9 @@ from clickpet.components import (
     label_components,
 )
 from clickpet.images import spacing_mm
+from clickpet.report.lesion_slices import WINDOW_MAX_SUV
 from clickpet.report.style import BLACK, BLUE, DARK_GREY, GREEN, VERMILION, figure_style, new_figure
 
-#: SUV that is drawn black, by tracer: PSMA ligands reach far higher values than FDG. Without a tracer: that of FDG.
-WINDOW_MAX_SUV = {"fdg": 7.0, "psma": 15.0}
 #: Air around the body is cut off below this SUV, but for this margin.
 BODY_MIN_SUV = 0.15
 MARGIN_MM = 20.0
@@ -102,7 +101,7 @@ def draw_case(
 
 
 def window_max_suv(tracer: str) -> float:
-    """The SUV that is drawn black in pictures of a tracer's studies."""
+    """The SUV that is drawn black in pictures of a tracer's studies; without a tracer that of FDG."""
     return WINDOW_MAX_SUV.get(tracer, WINDOW_MAX_SUV["fdg"])
 
 

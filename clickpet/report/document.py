@@ -11,6 +11,7 @@ from clickpet.report.method_section import methods_section
 from clickpet.report.model_section import tracer_section, training_section
 from clickpet.report.page import Section, estimate, render_page
 from clickpet.report.patients_section import patients_section
+from clickpet.report.rounds_section import rounds_sections
 from clickpet.report.run_section import prediction_section, provenance_section
 from clickpet.report.score_section import interactive_section, scores_section
 from clickpet.report.style import tracer_name
@@ -41,6 +42,7 @@ def _sections(run: RunResults, worst_cases: int) -> list[Section | None]:
         training_section(run),
         scores_section(run),
         interactive_section(run),
+        *rounds_sections(run),
         patients_section(run),
         prediction_section(run),
         gallery_section(run, worst_cases),

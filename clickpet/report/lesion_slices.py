@@ -42,7 +42,8 @@ class SliceStudy:
     """Volumes of a study that lesions are drawn from, axes as AXES.
 
     suv : g/ml, ct : HU, both float (x, y, z);  lesions : uint16, numbers of the lesions (`number_lesions`);
-    affine : voxel index to RAS+ mm;  truth : bool, or None;  clicks : {kind: float (n, 3) voxel places}.
+    affine : voxel index to RAS+ mm;  truth : bool, or None;  clicks : {kind: float (n, 3) voxel places};  missed :
+    those of the numbers that are true lesions nobody predicted, which have no contour but the truth's.
     """
 
     suv: np.ndarray
@@ -51,6 +52,7 @@ class SliceStudy:
     affine: np.ndarray
     truth: np.ndarray | None
     clicks: dict[str, np.ndarray]
+    missed: frozenset[int] = frozenset()
 
     @classmethod
     def turned(
@@ -62,6 +64,7 @@ class SliceStudy:
         *,
         truth: np.ndarray | None = None,
         clicks: Clicks | None = None,
+        missed: frozenset[int] = frozenset(),
     ) -> SliceStudy:
         """A study of volumes (x, y, z) on one grid in any order of axes; clicks are voxels of that grid."""
         turn = Turn.between(affine, AXES)
@@ -72,7 +75,7 @@ class SliceStudy:
             for kind in (KINDS if clicks else ())
         }
         volumes = (turn.array(array) for array in (suv, ct, lesions))
-        return cls(*volumes, own, None if truth is None else turn.array(truth), places)
+        return cls(*volumes, own, None if truth is None else turn.array(truth), places, missed)
 
     @cached_property
     def boxes(self) -> list[tuple[slice, slice, slice] | None]:
@@ -89,11 +92,11 @@ class SliceStudy:
         return box[2].start + int((self.lesions[box] == lesion).sum(axis=(0, 1)).argmax())
 
 
-def draw_lesion_slice(study: SliceStudy, lesion: int, *, window_max_suv: float) -> Figure:
+def draw_lesion_slice(study: SliceStudy, lesion: int, *, window_max_suv: float, title: str = "") -> Figure:
     """The axial slice that holds most of a lesion: all of it with a frame, and the part in the frame enlarged.
 
-    lesion : its number in `study.lesions`;  window_max_suv : SUV at the upper end of the colours.
-    The lesion's contour is LESION_COLOUR and bold, that of other lesions thin, the truth dashed; clicks on the slice
+    lesion : its number in `study.lesions`;  window_max_suv : SUV at the upper end of the colours;
+    title : of the enlarged part, the lesion's number without one. The lesion's contour is LESION_COLOUR and bold, that of other lesions thin, the truth dashed; clicks on the slice
     or the next ones are + (tumour) and x (background). Contours run along the edges of voxels.
     """
     plane = study.largest_slice(lesion)
@@ -114,7 +117,7 @@ def draw_lesion_slice(study: SliceStudy, lesion: int, *, window_max_suv: float) 
         _limit(zoomed, frame)
         height_mm = float(apply_affine(study.affine, (0, 0, plane))[2])
         whole.set_title(f"axial, z = {round(height_mm)} mm", fontsize=6.5, fontweight="normal")
-        zoomed.set_title(f"lesion {lesion}", fontsize=6.5)
+        zoomed.set_title(title or f"lesion {lesion}", fontsize=6.5)
     return figure
 
 
@@ -135,6 +138,8 @@ def _draw_plane(view, study: SliceStudy, plane: int, window_max_suv: float) -> N
 
 def _draw_contours(view, study: SliceStudy, plane: int, lesion: int) -> None:
     numbers = study.lesions[:, :, plane]
+    if study.missed:
+        numbers = np.where(np.isin(numbers, list(study.missed)), 0, numbers)
     layers = [
         ((numbers > 0) & (numbers != lesion), {"colors": OTHER_COLOUR, "linewidths": 0.6}),
         (numbers == lesion, {"colors": LESION_COLOUR, "linewidths": 1.3}),

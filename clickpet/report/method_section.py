@@ -285,7 +285,8 @@ def _postprocessing(postprocess: Mapping) -> str:
         if postprocess[name] > 0
     ]
     if weak:
-        texts.append(f"Components of any size whose {' or whose '.join(weak)} were removed.")
+        when = ", once a tumour was clicked" if postprocess["component_limits_after_click"] else ""
+        texts.append(f"Components of any size whose {' or whose '.join(weak)} were removed{when}.")
     if postprocess["honour_clicks"]:
         texts.append(
             f"Clicks were honoured: a missed tumour click grew a lesion of connected uptake above "

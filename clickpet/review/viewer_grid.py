@@ -95,7 +95,7 @@ def step_of(suv: np.ndarray) -> float:
 
 
 def nifti_bytes(values: np.ndarray, affine: np.ndarray, step: float = 1.0) -> bytes:
-    """A float array (x, y, z) as an uncompressed NIfTI file of int16 in steps of `step`; what they cannot hold is cut."""
+    """A float array (x, y, z) as an uncompressed NIfTI file: int16 in steps of `step`; what they cannot hold is cut."""
     stored = np.empty(values.shape[::-1], np.int16)
     for plane, given in zip(stored, values.T, strict=True):  # plane by plane: a third of the time and no copies
         plane[:] = np.clip(np.rint(given / np.float32(step)), INT16.min, INT16.max)

@@ -64,18 +64,6 @@ def test_a_post_processing_threshold_re_runs_no_training_and_no_inference(workfl
     assert not rules(jobs) & (TRAINING | INFERENCE | OWN | {"preprocess_case"})
 
 
-def test_pages_and_tables_follow_the_masks(workflow):
-    jobs = workflow.would_run(CONFIG + "postprocess: {min_voxels: 5}\n")
-    assert {wildcards["case"] for rule, wildcards in jobs if rule == "write_patient_page"} == {"psma_t", "new"}
-    assert len([wildcards for rule, wildcards in jobs if rule == "measure_lesions"]) == len(ROWS)
-
-
-def test_other_values_of_masks_import_the_labels_again_and_no_scan(workflow):
-    jobs = workflow.would_run(CONFIG + "ingest: {label_values: [1, 2]}\n")
-    assert len([rule for rule, _ in jobs if rule == "import_label"]) == len(ROWS) - 1
-    assert "import_case" not in rules(jobs)
-
-
 def test_honoured_clicks_re_run_post_processing_alone(workflow):
     jobs = workflow.would_run(CONFIG + "postprocess: {honour_clicks: true}\n")
     assert {"post_process_case", "score_interactive"} <= rules(jobs)
@@ -86,6 +74,18 @@ def test_mean_probabilities_are_made_by_predicting_again_and_train_nothing(workf
     jobs = workflow.would_run(CONFIG + "postprocess: {min_component_probability: 0.8}\n")
     assert {"predict_case", "predict_interactive", "post_process_case", "score_interactive"} <= rules(jobs)
     assert not rules(jobs) & (TRAINING | OWN | {"preprocess_case", "find_tracer"})
+
+
+def test_pages_and_tables_follow_the_masks(workflow):
+    jobs = workflow.would_run(CONFIG + "postprocess: {min_voxels: 5}\n")
+    assert {wildcards["case"] for rule, wildcards in jobs if rule == "write_patient_page"} == {"psma_t", "new"}
+    assert len([wildcards for rule, wildcards in jobs if rule == "measure_lesions"]) == len(ROWS)
+
+
+def test_other_values_of_masks_import_the_labels_again_and_no_scan(workflow):
+    jobs = workflow.would_run(CONFIG + "ingest: {label_values: [1, 2]}\n")
+    assert len([rule for rule, _ in jobs if rule == "import_label"]) == len(ROWS) - 1
+    assert "import_case" not in rules(jobs)
 
 
 @pytest.mark.parametrize("option", ["tile_step: 0.5", "threshold: 0.3"])
@@ -469,3 +469,53 @@ def test_other_settings_of_totalsegmentator_re_run_the_organs_of_every_case_and_
     assert kept(config) == set()
     assert len(kept(config.replace("weights: in", "weights: in, fast: true"))) == 4
     assert kept(config, [*ROWS, f"fdg_n\tfdg\tp9\tUKT\ttrain\t{FILES}"]) == {"fdg_n"}
+
+
+#: What an evaluation in rounds runs beyond the report.
+IN_ROUNDS = {"predict_rounds", "score_rounds", "summarise_rounds", "draw_rounds_of_case"}
+REPORT = {"draw_figures", "write_provenance", "write_report", "write_crate"}
+
+
+def test_another_protocol_predicts_its_rounds_and_trains_nothing(workflow):
+    (workflow.folder / "in" / "replay").mkdir(exist_ok=True)
+    (workflow.folder / "in" / "replay" / "psma_c.json").touch()
+    more = CONFIG.replace("protocols: [rounds]", "protocols: [rounds, replay], replay: in/replay")
+    jobs = workflow.would_run(more)
+    assert rules(jobs) == IN_ROUNDS | REPORT
+    predicted = [wildcards for rule, wildcards in jobs if rule == "predict_rounds"]
+    assert {wildcards["protocol"] for wildcards in predicted} == {"replay"}
+    assert len(predicted) == 5  # every scored case; the new patient has no truth
+
+
+def test_without_the_protocol_nothing_but_the_report_runs(workflow):
+    jobs = workflow.would_run(CONFIG.replace("protocols: [rounds], ", ""))
+    assert rules(jobs) == REPORT
+
+
+def test_the_protocol_clicks_is_what_the_report_asks_for(workflow):
+    """report.interactive and evaluate.protocols: [clicks] ask for the same files: only the report is written again."""
+    by_protocol = CONFIG.replace("protocols: [rounds]", "protocols: [clicks, rounds]").replace(
+        "interactive: true", "interactive: false"
+    )
+    jobs = workflow.would_run(by_protocol)
+    assert rules(jobs) <= REPORT
+    assert "predict_interactive" in rules(
+        workflow.would_run(CONFIG.replace("click_steps: [0, 1]", "click_steps: [0, 2]"))
+    )
+
+
+def test_replay_without_interactions_is_one_line(workflow):
+    for folder, message in (("nowhere", "no folder"), ("in/none", "holds rounds of no study")):
+        (workflow.folder / "in" / "none").mkdir(exist_ok=True)
+        workflow.write(CONFIG.replace("protocols: [rounds]", f"protocols: [replay], replay: {folder}"), ROWS)
+        done = workflow.run("-n")
+        workflow.write(CONFIG, ROWS)
+        assert done.returncode != 0
+        assert message in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_post_processing_changes_the_rounds_themselves(workflow):
+    """Scribbles are drawn into the errors after post-processing, so that another one is another interaction."""
+    jobs = workflow.would_run(CONFIG + "postprocess: {min_voxels: 5}\n")
+    assert rules(jobs) >= IN_ROUNDS

@@ -17,7 +17,7 @@ FIGURES = (
     "sensitivity_by_volume",
     "mip_gallery",
 )
-CASE_PICTURES = {"case_pictures": "mip_overlay.png", "rotations": "mip_rotation.png"}
+CASE_PICTURES = {"case_pictures": "mip_overlay.png", "rotations": "mip_rotation.png", "lesion_slices": "lesion_slices.png"}
 BOOTSTRAP = {"repeats": 50, "confidence": 0.95, "seed": 42}
 
 

@@ -31,7 +31,7 @@ CONFIG = """
 cohort: cases.tsv
 folds: [0, 1]
 organs: {provider: given, scheme: clickpet}
-evaluate: {click_steps: [0, 1]}
+evaluate: {click_steps: [0, 1], protocols: [rounds], rounds: 2}
 report: {interactive: true}
 """
 HEADER = "case\ttracer\tpatient\tcentre\tsplit\tct\tpet\tlabel\tclicks\torgans"

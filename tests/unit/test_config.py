@@ -27,8 +27,9 @@ def test_the_papers_values():
         "min_component_suv_max": 0,
         "min_component_probability": 0,
         "min_unclicked_ml": 0,
+        "component_limits_after_click": False,
         "honour_clicks": False,
-        "grow_share": 0.4,
+        "grow_share": 0.5,
         "grow_ml": 10,
     }
     assert config["predict"]["voxel_limits"] == [18e6, 39e6, 90e6]

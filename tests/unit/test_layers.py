@@ -10,7 +10,7 @@ LIBRARY = Path(__file__).parents[2] / "clickpet"
 #: From the ground up. "" is the ground: modules directly in `clickpet/`.
 LAYERS = [
     "", "dicom", "clicks", "tracer", "nnunet", "organs", "ingest", "phantom", "train", "predict", "postprocess",
-    "evaluate", "models", "report", "live", "review", "workflow", "cli",
+    "evaluate", "models", "report", "live", "serve", "review", "workflow", "cli",
 ]  # fmt: skip
 FILES = sorted(LIBRARY.rglob("*.py"))
 

@@ -13,6 +13,7 @@ const MASK_OPACITY = 0.25;
 const RIGHT = 1, FALSE = 2, MISSED = 3;
 const CLICK_COLOURS = { tumor: [0, 229, 255], background: [255, 92, 244] };
 const MIN_CLICK_MM = 4;
+const NO_CLICK = { name: "", x: 0, y: 0, z: 0, colorValue: 1, sizeValue: 1e-6 };
 const RINGS = [1, 0.93, 0.86]; // spheres, one in the other, whose cuts make a line that is wide enough
 const COMMON = {
   isRadiologicalConvention: true, dragAndDropEnabled: false, multiplanarShowRender: 0, logLevel: "error",
@@ -45,7 +46,7 @@ export class Viewer {
     this.elements = { planes, mip };
     this.onMove = onMove;
     this.turn = 0;
-    for (const name of ["tumor", "background"]) this.clickMesh = { ...this.clickMesh, [name]: null };
+    this.clickMesh = {};
   }
 
   async start() {
@@ -117,7 +118,6 @@ export class Viewer {
     for (const nv of [this.nv, this.nvMip]) {
       while (nv.volumes.length) nv.removeVolumeByIndex(nv.volumes.length - 1);
     }
-    this.drawClicks({ tumor: [], background: [] });
     this.mask = this.truth = null;
   }
 
@@ -143,10 +143,16 @@ export class Viewer {
         drawing[i] = truth[i] ? (mask[i] && this.shown.mask ? RIGHT : MISSED) : mask[i] && this.shown.mask ? FALSE : 0;
       }
     } else drawing.set(mask);
-    this.nv.refreshLayers(this.nv.volumes[1], 1); // PET, then what lies over it; the CT stays
-    this.nv.refreshLayers(this.labels, 2);
+    this.refreshOverlays();
     this.drawClicks(this.shown.clicks ? this.clicks : { tumor: [], background: [] });
     this.drawMip();
+  }
+
+  /** Draw the PET and what lies over it anew; the CT stays, which takes a third of the time. */
+  refreshOverlays() {
+    this.nv.refreshLayers(this.nv.volumes[1], 1);
+    this.nv.refreshLayers(this.labels, 2);
+    this.nv.drawScene();
   }
 
   drawMip() {
@@ -157,26 +163,32 @@ export class Viewer {
     this.nvMip.refreshDrawing(true);
   }
 
+  /** Show the clicks as rings; NiiVue's spheres of a connectome, made once, whose nodes change. */
   drawClicks(clicks) {
-    const edge = this.study ? Math.min(...this.study.mip.spacing_mm) : 1;
-    const radius = Math.max(MIN_CLICK_MM, 0.6 * edge);
+    const radius = Math.max(MIN_CLICK_MM, 0.6 * Math.min(...this.study.mip.spacing_mm));
     this.nv.opts.meshThicknessOn2D = 1.05 * radius;
-    for (const kind of ["tumor", "background"]) {
-      if (this.clickMesh[kind]) this.nv.removeMesh(this.clickMesh[kind]);
-      this.clickMesh[kind] = null;
-      if (!clicks[kind].length) continue;
-      const nodes = clicks[kind].flatMap((voxel) => {
+    for (const kind of Object.keys(CLICK_COLOURS)) {
+      const mesh = this.clickMesh[kind] ?? this.addClickMesh(kind);
+      mesh.nodeScale = radius;
+      mesh.nodes = clicks[kind].flatMap((voxel) => {
         const [x, y, z] = this.millimetres(voxel);
         return RINGS.map((sizeValue) => ({ name: "", x, y, z, colorValue: 1, sizeValue }));
       });
-      this.clickMesh[kind] = this.nv.loadConnectomeAsMesh({
-        name: kind, nodeColormap: kind, nodeColormapNegative: kind, nodeMinColor: 0, nodeMaxColor: 1, nodeScale: radius,
-        edgeColormap: kind, edgeColormapNegative: kind, edgeMin: 0, edgeMax: 1, edgeScale: 1, nodes, edges: [],
-      });
-      this.nv.addMesh(this.clickMesh[kind]);
-      this.nv.setMeshShader(this.clickMesh[kind].id, "Crosscut"); // rings where planes cut the spheres
+      if (!mesh.nodes.length) mesh.nodes = [NO_CLICK];
+      mesh.updateConnectome(this.nv.gl);
     }
     this.nv.drawScene();
+  }
+
+  addClickMesh(kind) {
+    const mesh = this.nv.loadConnectomeAsMesh({
+      name: kind, nodeColormap: kind, nodeColormapNegative: kind, nodeMinColor: 0, nodeMaxColor: 1, nodeScale: 1,
+      edgeColormap: kind, edgeColormapNegative: kind, edgeMin: 0, edgeMax: 1, edgeScale: 1, nodes: [NO_CLICK], edges: [],
+    });
+    this.nv.addMesh(mesh);
+    this.nv.setMeshShader(mesh.id, "Crosscut"); // rings where planes cut the spheres
+    this.clickMesh[kind] = mesh;
+    return mesh;
   }
 
   show(what, on) {
@@ -190,7 +202,7 @@ export class Viewer {
     this.window = [low, high];
     const volumes = [this.nv.volumes[1], this.mipReady ? this.nvMip.volumes[0] : null];
     for (const volume of volumes.filter(Boolean)) [volume.cal_min, volume.cal_max] = [low, high];
-    this.nv.updateGLVolume();
+    this.refreshOverlays();
     if (this.mipReady) this.nvMip.updateGLVolume();
   }
 
@@ -200,7 +212,8 @@ export class Viewer {
   }
 
   setOpacity(part) {
-    this.nv.setOpacity(1, part);
+    this.nv.volumes[1].opacity = part;
+    this.refreshOverlays();
   }
 
   // ---- places

@@ -58,6 +58,13 @@ def test_a_clicked_component_is_never_dropped_where_clicks_are_honoured():
     assert final.record == {"contradictions": [], "grown": [], "removed": [], "cut": []}
 
 
+@pytest.mark.parametrize(("tumor", "left"), [([], (0, 64, 64)), ([[6, 4, 4]], (0, 64, 0))])
+def test_limits_of_components_that_hold_only_once_a_tumour_was_clicked(tumor, left):
+    mask, suv = study()
+    options = PostprocessOptions(min_component_suv_max=5, component_limits_after_click=True)
+    assert parts(post_process(mask, suv, AFFINE, options, clicks=Clicks(tumor, [[15, 0, 0]])).mask) == left
+
+
 def test_dropped_and_clicked_are_told_apart_by_component():
     mask, suv = study()
     final = post_process(mask, suv, AFFINE, PostprocessOptions(honour_clicks=True), clicks=Clicks([], [[6, 4, 4]]))
@@ -79,8 +86,9 @@ def test_a_small_prediction_is_emptied_while_no_tumour_is_clicked(limit_ml, left
 
 def test_clicks_that_are_missing_are_refused():
     mask, suv = study()
-    for options in (PostprocessOptions(honour_clicks=True), PostprocessOptions(min_unclicked_ml=1)):
-        with pytest.raises(InputError, match="post-processing needs the clicks of the study; give them, or set"):
+    after_click = PostprocessOptions(min_component_suv_max=5, component_limits_after_click=True)
+    for options in (PostprocessOptions(honour_clicks=True), PostprocessOptions(min_unclicked_ml=1), after_click):
+        with pytest.raises(InputError, match="post-processing needs the clicks of the study; give them, or leave out"):
             post_process(mask, suv, AFFINE, options)
 
 

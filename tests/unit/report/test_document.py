@@ -112,7 +112,7 @@ def check_self_contained(text, page):
 
 def test_the_page_is_well_formed_and_needs_nothing_else(report, page):
     check_self_contained(report.read_text(encoding="utf-8"), page)
-    assert len(page.images) == 5 + 2 * (6 + 1 + 6)  # figures; projections of the worst, a sample and new patients
+    assert len(page.images) == 5 + 3 * (6 + 1 + 6)  # figures; three of each of the worst, a sample and new patients
 
 
 def test_summary_is_that_of_the_table(made, page):

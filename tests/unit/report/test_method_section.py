@@ -142,6 +142,10 @@ def words_of(run: RunResults) -> dict[str, str]:
         ("heatmap.keep_clicked", True, "map is positive, but for the clicked voxels."),
         ("postprocess.min_volume_mm3", 0, "smaller than 0 mm³"),
         ("postprocess.min_volume_mm3", None, "fewer than 10 voxels"),
+        ("postprocess.min_component_suv_max", 5, "of any size whose SUVmax is below 5 g/ml were removed."),
+        ("postprocess.min_component_probability", 0.8, "whose mean lesion probability is below 0.8 were removed."),
+        ("postprocess.honour_clicks", True, "connected uptake above 50 % of its local maximum, at most 10 ml;"),
+        ("postprocess.min_unclicked_ml", 6, "smaller than 6 ml were emptied where no tumour was clicked."),
     ],
 )
 def test_words_for_values(key, value, words):

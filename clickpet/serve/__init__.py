@@ -1,0 +1,1 @@
+"""Servers on this machine: who may talk to them, leases of sessions, and the nnInteractive protocol."""
