@@ -72,7 +72,12 @@ rule train:
 rule evaluate:
     """Scores of every train case (out of fold) and test case (ensemble)."""
     input:
-        ["results/scores.tsv", "results/summary.tsv", "results/summary.tex"] if SCORED else [],
+        expand(
+            "results/{table}",
+            table=["scores.tsv", "summary.tsv", "summary.tex", "lesion_sizes.tsv", "lesion_free.tsv"],
+        )
+        if SCORED
+        else [],
         expand("results/cases/{case}/{file}", case=SCORED, file=["lesion_table.csv", "study.json"]),
         expand("results/cases/{case}/patient.html", case=slugs("test")),
 

@@ -38,6 +38,9 @@ _MODULES = {
     "TracerDecision": "clickpet.models.patient",
     "segment_patient": "clickpet.models.patient",
     "Segmentation": "clickpet.models.patient",
+    # live sessions
+    "LiveModels": "clickpet.live.models",
+    "LiveSession": "clickpet.live.session",
     "drop_faint_specks": "clickpet.postprocess.specks",
     # scores and measurements
     "score_masks": "clickpet.evaluate.scores",

@@ -222,10 +222,7 @@ def describe(part: dict | None = None, path: str = "") -> list[str]:
             rows += describe(sub, f"{path}{name}.")
         else:
             values = " or ".join(f"`{value}`" for value in sub.get("enum", []))
-            default = (
-                f"`{yaml.safe_dump(sub['default'], default_flow_style=True).splitlines()[0]}`"
-                if "default" in sub
-                else ""
-            )
+            known = [sub[name] for name in ("default", "x-default") if name in sub]
+            default = f"`{yaml.safe_dump(known[0], default_flow_style=True).splitlines()[0]}`" if known else ""
             rows.append(f"| `{path}{name}` | {default} | {sub['description']}{f' ({values})' if values else ''} |")
     return rows

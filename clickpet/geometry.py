@@ -80,6 +80,11 @@ def orientation(affine: np.ndarray) -> str:
     return "".join(code or "?" for code in aff2axcodes(affine))
 
 
+def axial_axis(affine: np.ndarray) -> int:
+    """The axis that runs most along the body, feet to head: axial slices lie across it."""
+    return int(np.flatnonzero(io_orientation(affine)[:, 0] == 2)[0])
+
+
 def orthogonal(shape, affine: np.ndarray) -> np.ndarray:
     """The affine with axes at right angles that is nearest, with the same spacing and the same centre of the volume."""
     edges = np.array(spacing_mm(affine))

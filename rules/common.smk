@@ -16,6 +16,7 @@ from clickpet.ingest.splits import given_splits, read_splits
 from clickpet.predict.inference import NOT_OF_INFERENCE
 from clickpet.models.settings import CHECKPOINTS, read_settings, trained_with
 from clickpet.slugs import SLUG_PATTERN
+from clickpet.nnunet.patch_size import check_patch_size
 from clickpet.workflow.code_key import code_key
 from clickpet.workflow.job_list import offer_job_list
 from clickpet.workflow.slurm_queue import refuse_orphans
@@ -33,7 +34,12 @@ def load_config(given):
     try:
         for file in workflow.configfiles if workflow.is_main_process else ():
             read_config(file)  # Snakemake has read it, but takes the last of two equal keys
-        return resolve(given)
+        full = resolve(given)
+        if workflow.is_main_process:
+            train = full["train"]
+            stages = train["topology"]["max_stages"]
+            check_patch_size(train["patch_size"], max_stages=stages, spacing_mm=train["spacing_mm"])
+        return full
     except ConfigError as error:
         sys.exit(str(error))
     except InputError as error:

@@ -92,10 +92,13 @@ rule summarise_scores:
     """A row a case, and means with confidence intervals by tracer, centre and fold."""
     input:
         scores=expand("results/cases/{case}/score.json", case=SCORED),
+        lesions=expand("results/cases/{case}/lesion_scores.csv", case=SCORED),
     output:
         scores="results/scores.tsv",
         summary="results/summary.tsv",
         latex="results/summary.tex",
+        sizes="results/lesion_sizes.tsv",
+        lesion_free="results/lesion_free.tsv",
     log:
         "logs/summarise_scores.log",
     benchmark:

@@ -9,12 +9,12 @@ def main(job):
 
         from clickpet.files import replacing, write_json
         from clickpet.images import read_image, write_image
-        from clickpet.ingest.study import describe_label, read_label
+        from clickpet.ingest.study import describe_label, load_label
         from clickpet.nnunet.plans import fingerprint_case
 
         pet = read_image(job.input.suv)
         which = {"regions": job.params.regions, "values": job.params.values}
-        truth, source = read_label(job.input.label, pet, **which, drawn_on=job.params.drawn_on)
+        truth, source = load_label(job.input.label, pet, **which, drawn_on=job.params.drawn_on)
         ct = read_image(job.input.ct)
         fingerprint, intensities = fingerprint_case(ct.array, pet.array, truth, pet.affine)
         write_image(job.output.truth, truth, pet.affine)

@@ -12,6 +12,7 @@ def main(job):
         from clickpet.images import write_image
         from clickpet.ingest.findings import require_sound_study
         from clickpet.predict.inference import (
+            cost_text,
             member_folds,
             predict_scan,
             read_heatmap,
@@ -46,6 +47,7 @@ def main(job):
                 lesion_probability=bool(job.output.get("component_probability")),
             )
         )
+        print(cost_text(prediction.details))
         write_image(job.output.mask, prediction.mask, prediction.affine)
         write_lesion_disagreement(job.output.disagreement, prediction)
         if job.output.get("disagreement_map"):

@@ -12,7 +12,7 @@ def main(job):
         from clickpet.clicks.reading import read_clicks
         from clickpet.devices import choose_device
         from clickpet.files import read_json
-        from clickpet.predict.inference import member_folds, predict_scan, read_scan, write_masks
+        from clickpet.predict.inference import cost_text, member_folds, predict_scan, read_scan, write_masks
 
         tracer = read_json(job.input.tracer)["tracer"]
         model = Path(job.params.models[tracer])
@@ -26,6 +26,11 @@ def main(job):
             steps = heatmap_steps(scan.suv, clicks, job.params.steps, options, affine=scan.affine)
             return scan, (heatmap for _, heatmap in steps)
 
+        def told(predictions):
+            for prediction in predictions:
+                print(cost_text(prediction.details))
+                yield prediction
+
         predictions = predict_scan(
             read_inputs,
             model,
@@ -35,7 +40,7 @@ def main(job):
             calibration=read_json(calibration)[model.name] if calibration else None,
             lesion_probability=bool(job.output.get("component_probabilities")),
         )
-        write_masks(job.output.masks, predictions, job.output.get("component_probabilities", ()))
+        write_masks(job.output.masks, told(predictions), job.output.get("component_probabilities", ()))
 
 
 if "snakemake" in globals():

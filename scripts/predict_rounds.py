@@ -18,7 +18,7 @@ def main(job):
         from clickpet.images import Image, read_image, write_image
         from clickpet.postprocess.final_mask import post_process
         from clickpet.postprocess.options import PostprocessOptions
-        from clickpet.predict.inference import component_probabilities, member_folds, predict_scan, read_scan
+        from clickpet.predict.inference import component_probabilities, cost_text, member_folds, predict_scan, read_scan
 
         tracer = read_json(job.input.tracer)["tracer"]
         model = Path(job.params.models[tracer])
@@ -34,6 +34,7 @@ def main(job):
         postprocess = PostprocessOptions.from_mapping(job.params.postprocess)
 
         def final_mask(prediction, clicks):
+            print(cost_text(prediction.details))
             probability = component_probabilities(prediction) if postprocess.needs_probability else None
             options = {"clicks": clicks, "probability": probability}
             return post_process(prediction.mask, scan.suv, scan.affine, postprocess, **options).mask

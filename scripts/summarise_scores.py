@@ -6,6 +6,7 @@ from clickpet.workflow.job import logged
 def main(job):
     with logged(job.log[0], job.threads):
         from clickpet.evaluate.latex import latex_table
+        from clickpet.evaluate.rounds_tables import lesion_free_table, read_scored_lesions, sizes_table
         from clickpet.evaluate.summary import score_table, summarise
         from clickpet.evaluate.tables import write_table
         from clickpet.files import read_json, write_text
@@ -14,6 +15,9 @@ def main(job):
         summary = summarise(table, repeats=job.params.repeats, confidence=job.params.confidence, seed=job.params.seed)
         write_table(job.output.scores, table)
         write_table(job.output.summary, summary)
+        if job.output.get("sizes"):
+            write_table(job.output.sizes, sizes_table(read_scored_lesions(job.input.lesions, table), by=()))
+            write_table(job.output.lesion_free, lesion_free_table(table))
         write_text(job.output.latex, latex_table(summary))
 
 

@@ -13,6 +13,7 @@ from clickpet.cli import (
     ablate,
     cohort,
     compare,
+    config,
     export,
     export_model,
     fetch_weights,
@@ -71,7 +72,7 @@ app = typer.Typer(
 app.add_typer(cohort.app, name="cohort")
 #: A command, its function and its module share their name.
 for module in (
-    *(predict, review, serve, grand_challenge, status),
+    *(config, predict, review, serve, grand_challenge, status),
     *(import_model, export_model, fetch_weights),
     *(score, compare, ablate, rank, export, simulate_budget),
 ):

@@ -42,7 +42,7 @@ def serve(
     most_voxels: Annotated[int, typer.Option(min=1, help="Voxels of a client's image, in one channel.")] = 150_000_000,
     idle: Annotated[float, typer.Option(min=1, help="Seconds without a click after which a session ends.")] = 1800,
     liveness: Annotated[
-        float, typer.Option(min=1, help="Seconds after which the session of a client that vanished ends.")
+        float, typer.Option(min=10, help="Seconds after which the session of a client that vanished ends.")
     ] = 60,
     device: Annotated[
         str, typer.Option(help="cpu or cuda; a GPU if there is one by default.", show_default=False)

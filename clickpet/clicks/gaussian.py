@@ -115,7 +115,7 @@ class Brush:
         return _inside((part,), window[axis : axis + 1]), values / values.max() if self.unit_peak else values
 
     def _divided(self, voxel: tuple[int, int, int]) -> Gaussian:
-        """The Gaussian of a click that is largest in its own voxel, not gated; divided by its maximum if `unit_peak`."""
+        """The ungated Gaussian of a click that is largest in its own voxel, divided by its maximum if `unit_peak`."""
         window, values = self._ungated(voxel)
         if self.unit_peak and self._last_divided[0] is not values:
             self._last_divided = values, values / values.max()

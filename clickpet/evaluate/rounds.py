@@ -18,7 +18,7 @@ from clickpet.clicks.scribbles import scribble_kind, scribble_random, simulate_s
 from clickpet.evaluate.matching import LesionMatches, match_lesions, size_of
 from clickpet.evaluate.safety import far_change_ml, honoured
 from clickpet.evaluate.scores import score_masks
-from clickpet.geometry import orientation
+from clickpet.geometry import axial_axis
 
 #: What a reader adds in a round (1, 2, ...), from the mask of the round before it.
 Reader = Callable[[np.ndarray, int], list[Interaction]]
@@ -73,11 +73,10 @@ def simulated_reader(truth: np.ndarray, affine: np.ndarray, study: str, seed: in
     with `seed` decides the kind of scribble and the random numbers, whatever other studies there are.
     """
     kind = scribble_kind(study, seed)
-    axial = next(axis for axis, letter in enumerate(orientation(affine)) if letter in "SI")
 
     def read(mask: np.ndarray, number: int) -> list[Interaction]:
         random = scribble_random(study, seed, number)
-        scribble = simulate_scribble(mask, truth, kind, random, axial_axis=axial)
+        scribble = simulate_scribble(mask, truth, kind, random, axial_axis=axial_axis(affine))
         return [] if scribble is None else [scribble]
 
     return read

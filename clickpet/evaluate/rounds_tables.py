@@ -10,7 +10,7 @@ import pandas as pd
 
 from clickpet.errors import InputError
 from clickpet.evaluate.interactive import LABELS
-from clickpet.evaluate.matching import SIZES
+from clickpet.evaluate.matching import MATCH_IOU, SIZES, size_of
 from clickpet.evaluate.pooled import PooledCurve, pooled_curve
 from clickpet.evaluate.summary import groups_of
 from clickpet.evaluate.tables import read_table
@@ -57,6 +57,20 @@ def read_round_lesions(paths: Iterable[str | Path], table: pd.DataFrame) -> pd.D
     lesions = pd.concat([part for part in tables if len(part)] or tables[:1] or [pd.DataFrame()], ignore_index=True)
     tracers = table.drop_duplicates("slug")[["slug", "tracer"]]
     return lesions.merge(tracers, on="slug", how="inner") if len(lesions) else lesions
+
+
+def read_scored_lesions(paths: Iterable[str | Path], scores: pd.DataFrame) -> pd.DataFrame:
+    """The true lesions of all scored studies, as `sizes_table` takes them.
+
+    paths : `{slug}/lesion_scores.csv`;  scores : with slug and tracer. There `found` is any overlap, here an IoU of at
+    least MATCH_IOU.
+    """
+    tables = [read_table(path).assign(slug=Path(path).parent.name) for path in paths]
+    lesions = pd.concat([part for part in tables if len(part)] or tables[:1] or [pd.DataFrame()], ignore_index=True)
+    if not len(lesions):
+        return lesions
+    lesions = lesions[["slug", "volume_ml", "matched_iou"]].merge(scores[["slug", "tracer"]], on="slug", how="inner")
+    return lesions.assign(size=size_of(lesions["volume_ml"]), found=(lesions["matched_iou"] >= MATCH_IOU).astype(int))
 
 
 def summarise_rounds(table: pd.DataFrame, *, repeats: int = 2000, confidence: float = 0.95, seed: int) -> pd.DataFrame:

@@ -11,8 +11,7 @@ import numpy as np
 
 from clickpet.errors import InputError
 from clickpet.images import Image, spacing_mm
-from clickpet.ingest.study import load_ct, load_pet
-from clickpet.ingest.study import read_label as read_label_file
+from clickpet.ingest.study import load_ct, load_label, load_pet
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -87,7 +86,7 @@ def read_label(
     as `clickpet.ingest.study.load_label` does.
     """
     pet = Image(study.suv, study.affine)
-    mask, record = read_label_file(path, pet, regions=regions, values=values, drawn_on=study.sources)
+    mask, record = load_label(path, pet, regions=regions, values=values, drawn_on=study.sources)
     _warn(path, record)
     return mask
 

@@ -184,7 +184,7 @@ def load_label(
     regions: Sequence[str] | None = None,
     values: Sequence[int] | None = None,
     drawn_on: Sequence[str | Path] = (),
-) -> np.ndarray:
+) -> tuple[np.ndarray, dict]:
     """Lesion mask (uint8, 0 or 1) on the PET's grid from a volume, or from DICOM SEG or RTSTRUCT.
 
     regions : names of the regions of a SEG or RTSTRUCT that are lesions, with * as in file names (None: all);
@@ -192,20 +192,9 @@ def load_label(
     drawn_on : PET and CT of the study; a DICOM mask has to be in the frame of reference of one that is DICOM.
 
     A volume on the PET's grid whose axes are stored in another order or direction is turned; no voxel moves.
-    Raises InputError for another grid or values other than 0 and 1.
+    Returns the mask and a record of the file: its "source", and "warnings" of what was odd and dealt with. Raises
+    InputError for another grid or values other than 0 and 1.
     """
-    return read_label(path, pet, regions=regions, values=values, drawn_on=drawn_on)[0]
-
-
-def read_label(
-    path: str | Path,
-    pet: Image,
-    *,
-    regions: Sequence[str] | None = None,
-    values: Sequence[int] | None = None,
-    drawn_on: Sequence[str | Path] = (),
-) -> tuple[np.ndarray, dict]:
-    """`load_label`, and a record of the file: its "source", and "warnings" of what was odd and dealt with."""
     if holds_dicom(path):
         from clickpet.dicom.masks import read_mask
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,6 +56,8 @@ class LiveModels:
         from clickpet.predict.ensemble import LesionEnsemble
 
         settings, config = read_settings(folder), resolved_config(config)
+        if settings.heatmap is None:
+            warnings.warn(f"{settings.folder} has no settings.json: taking the config's heatmap and MIPs", stacklevel=2)
         device = device or choose_device(apple=True)
         lock = threading.Lock()
         loaded = {

@@ -229,6 +229,11 @@ class LiveSession:
         box = nonzero_box([differs])
         return box if differs[box].any() else None
 
+    @property
+    def kept_bytes(self) -> int:
+        """Memory of the outputs of tiles that are kept; at most `memory_limit_bytes`."""
+        return self._predictor.kept_bytes if self._predictor else 0
+
     def close(self) -> None:
         """Give the memory of the study and of what was kept back; the models stay."""
         with self._lock:

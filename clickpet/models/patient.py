@@ -20,7 +20,7 @@ from clickpet.ingest.petct import PetCt
 from clickpet.models.settings import CHECKPOINTS, DISCRIMINATOR, ModelSettings, read_settings, trained_with
 from clickpet.postprocess.final_mask import post_process
 from clickpet.postprocess.options import PostprocessOptions
-from clickpet.predict.inference import NOT_OF_INFERENCE, Scan, component_probabilities, predict_scan
+from clickpet.predict.inference import NOT_OF_INFERENCE, component_probabilities, predict_scan
 from clickpet.tracer.mip import render_mip
 from clickpet.tracer.network import load_discriminator
 from clickpet.tracer.voting import find_tracer
@@ -106,7 +106,7 @@ def segment_patient(
     options = {name: value for name, value in config["predict"].items() if name not in NOT_OF_INFERENCE}
     prediction = next(
         predict_scan(
-            lambda: (Scan(study.ct, study.suv, study.affine), [heatmap]),
+            lambda: (study, [heatmap]),
             settings.folder / model,
             settings.folds[model],
             **options,

@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +19,7 @@ from clickpet.errors import InputError
 from clickpet.files import replacing
 from clickpet.geometry import grid_texts, same_grid
 from clickpet.images import Image, read_image, write_image
+from clickpet.ingest.petct import PetCt
 from clickpet.predict.mirroring import Workload, expected_s, mirror_axes_for, plan_axes
 
 if TYPE_CHECKING:
@@ -28,15 +28,6 @@ if TYPE_CHECKING:
 
 #: Keys of the config's section `predict` that are no options of `predict_scan`.
 NOT_OF_INFERENCE = ("models", "save_disagreement", "save_probability")
-
-
-@dataclass(frozen=True)
-class Scan:
-    """CT (HU) and PET (SUV, g/ml) of one case, float32 (x, y, z) on one grid."""
-
-    ct: np.ndarray
-    suv: np.ndarray
-    affine: np.ndarray
 
 
 def member_folds(slug: str, split: str, folds: Sequence[int | str], case_folds: dict[str, int]) -> list[int | str]:
@@ -61,13 +52,13 @@ def member_folds(slug: str, split: str, folds: Sequence[int | str], case_folds: 
     return [fold]
 
 
-def read_scan(*, ct: str | Path, suv: str | Path) -> Scan:
-    """Read CT and PET; InputError if they are not on one grid."""
+def read_scan(*, ct: str | Path, suv: str | Path) -> PetCt:
+    """Read CT and PET of a case of the workflow; InputError if they are not on one grid."""
     pet = read_image(suv, np.float32)
-    return Scan(_on_grid_of(pet, ct), pet.array, pet.affine)
+    return PetCt(ct=_on_grid_of(pet, ct), suv=pet.array, affine=pet.affine)
 
 
-def read_heatmap(path: str | Path, scan: Scan) -> np.ndarray:
+def read_heatmap(path: str | Path, scan: PetCt) -> np.ndarray:
     """Read a heatmap on the grid of `scan`; InputError if it is on another."""
     return _on_grid_of(Image(scan.suv, scan.affine), path)
 
@@ -85,7 +76,7 @@ def _on_grid_of(pet: Image, path: str | Path) -> np.ndarray:
 
 
 def predict_scan(
-    read_inputs: Callable[[], tuple[Scan, Iterable[np.ndarray]]],
+    read_inputs: Callable[[], tuple[PetCt, Iterable[np.ndarray]]],
     model_folder: str | Path,
     members: Sequence[int | str],
     *,
@@ -98,7 +89,7 @@ def predict_scan(
 ) -> Iterator[Prediction]:
     """Predictions of one case for each of its heatmaps, each with a full record in `details`.
 
-    read_inputs : called while the models load; gives a Scan and its heatmaps.
+    read_inputs : called while the models load; gives CT and PET and their heatmaps.
     mirroring : "voxels" (axes by `voxel_limits`, the paper) or "budget" (the most axes that fit `time_limit_s` by
     `calibration`, a table of `clickpet.predict.calibrate`).  device : None takes a GPU if there is one.
     options : further options of `LesionEnsemble.predict`: tile_step, body_box, fold_average, threshold,
@@ -138,7 +129,6 @@ def predict_scan(
             peak_gpu_memory_mb=peak_gpu_memory_mb(device),
         )
         done["seconds"].update(load=load_s, total=time.perf_counter() - start)
-        print(cost_text(done))
         yield prediction
 
 

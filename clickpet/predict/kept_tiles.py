@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from hashlib import blake2b
 
 import numpy as np
 import torch
 
-from clickpet.nnunet.nonzero_box import Box, nonzero_box
+from clickpet.nnunet.nonzero_box import Box, intersection, nonzero_box, union
 from clickpet.predict.ensemble_tiles import EnsembleTiles, TileOutput
 from clickpet.predict.sliding_window import SlidingWindowOutput, empty_sums, mean_spread
 from clickpet.predict.tiling import Start, overlap
@@ -74,13 +75,13 @@ class KeptTiles:
         changed_tiles = []
         for start in self._order:
             seen = self._digests.get(start)
-            if seen is None or changed is None or _meet(self._box(start), changed) is not None:
+            if seen is None or changed is None or intersection(self._box(start), changed) is not None:
                 self._digests[start] = self._digest(start, filled)
                 if self._digests[start] != seen:
                     changed_tiles.append(start)
         if not changed_tiles:
             return KeptRun(self._output(), None, 0)
-        region = _hull([self._box(start) for start in changed_tiles])
+        region = reduce(union, map(self._box, changed_tiles))
         tiles_run = self._sum_up(region)
         return KeptRun(self._output(), region, tiles_run)
 
@@ -90,7 +91,7 @@ class KeptTiles:
         for total in (self._total, self._spread_total):
             if total is not None:
                 total[where] = 0
-        wanted = [start for start in self._order if _meet(self._box(start), region) is not None]
+        wanted = [start for start in self._order if intersection(self._box(start), region) is not None]
         views = {(start, self._digests[start]) for start in wanted}
         fresh: dict[Start, TileOutput] = {}
         tiles_run = 0
@@ -107,7 +108,7 @@ class KeptTiles:
 
     def _add(self, start: Start, output: TileOutput, region: Box) -> None:
         box = self._box(start)
-        part = _meet(box, region)
+        part = intersection(box, region)
         inner = tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(part, box, strict=True))
         where, weight = self._inside(part), self.ensemble.weight(start, inner)
         self._total[where].addcmul_(output.value[inner], weight)
@@ -176,7 +177,7 @@ class KeptTiles:
 
     def _digest(self, start: Start, filled: Box | None) -> bytes:
         """Of the channel of clicks in a tile; empty where it is 0."""
-        box = None if filled is None else _meet(self._box(start), filled)
+        box = intersection(self._box(start), filled)
         if box is None:
             return b""
         clicks = self._read_clicks(box) + np.float32(0)  # no negative zeros
@@ -211,15 +212,3 @@ class KeptTiles:
         return SlidingWindowOutput(
             self._total.numpy(), spread, mean_spread(*sums), self.ensemble.tiles.box, self.ensemble.batch
         )
-
-
-def _meet(box_a: Box, box_b: Box) -> Box | None:
-    """The part that two boxes share; None if there is none."""
-    box = tuple(slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(box_a, box_b, strict=True))
-    return box if all(part.start < part.stop for part in box) else None
-
-
-def _hull(boxes: Sequence[Box]) -> Box:
-    """The smallest box that holds all of `boxes`."""
-    return tuple(slice(min(part.start for part in parts), max(part.stop for part in parts))
-                 for parts in zip(*boxes, strict=True))  # fmt: skip

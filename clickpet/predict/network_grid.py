@@ -11,11 +11,21 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy import sparse
 
 from clickpet.errors import InputError
 from clickpet.images import spacing_mm
-from clickpet.nnunet.nonzero_box import Box, nonzero_box
-from clickpet.nnunet.resampling import linear_rows, resize, source_span, spline_matrix
+from clickpet.nnunet.nonzero_box import Box, intersection, nonzero_box
+from clickpet.nnunet.resampling import (
+    linear_rows,
+    local_spline_matrix,
+    reached_span,
+    resize,
+    resize_locally,
+    source_span,
+    spline_matrix,
+    used_span,
+)
 
 if TYPE_CHECKING:
     from clickpet.nnunet.model_folder import ModelFolder
@@ -61,6 +71,26 @@ class NetworkGrid:
         """Whether channel `index` is 0 wherever nothing but 0 is near: it is not normalised."""
         return self._model.configuration.normalization_schemes[index] == "NoNormalization"
 
+    def is_local(self, index: int) -> bool:
+        """Whether channel `index` is resampled so that a voxel depends on nothing but those near it, but for the range
+        of its values, to which it is clipped: what is not normalised, the clicks.
+        """
+        return self.keeps_zero(index) and self._own and self.shape != self._content_shape
+
+    def reached(self, box: Box) -> Box | None:
+        """Box of the network's grid that a local channel changes in, where its array changes in a box (x, y, z)."""
+        parts = [slice(max(0, box[axis].start - self.content[axis].start), box[axis].stop - self.content[axis].start)
+                 for axis in self._axes]  # fmt: skip
+        spans = tuple(reached_span(matrix, part) for matrix, part in zip(self._local_matrices(), parts, strict=True))
+        return None if any(span.stop == 0 for span in spans) else spans
+
+    def value_range(self, array: np.ndarray) -> tuple[float, float]:
+        """Least and greatest value of an array (x, y, z) in the content."""
+        return float(array[self.content].min()), float(array[self.content].max())
+
+    def _local_matrices(self) -> list[sparse.csr_array]:
+        return [local_spline_matrix(old, new) for old, new in zip(self._content_shape, self.shape, strict=True)]
+
     @property
     def whole(self) -> Box:
         """All of the network's grid as a box."""
@@ -84,6 +114,12 @@ class NetworkGrid:
         if same:
             return normalise.run(np.array(image[box], dtype=np.float32, order="C"), None)
         limits = normalise.run(np.array([image.min(), image.max()], dtype=np.float32), None)
+        if self.is_local(index):
+            matrices = self._local_matrices()
+            source = tuple(used_span(matrix, part) for matrix, part in zip(matrices, box, strict=True))
+            parts = [matrix[part][:, span] for matrix, part, span in zip(matrices, box, source, strict=True)]
+            image = resize_locally(image[source], parts)
+            return np.clip(image, *limits, out=image)
         lengths = zip(self._content_shape, self.shape, box, strict=True)
         matrices = [spline_matrix(old, new)[part] for old, new, part in lengths]
         source = tuple(source_span(matrix) for matrix in matrices)
@@ -208,16 +244,28 @@ class NetworkInput:
         self._grid, self._box = grid, box
         self._ahead = set(range(len(arrays))) if grid.resamples else set(ahead)
         self._channels = [self._ready(index, array) for index, array in enumerate(arrays)]
+        self._ranges: dict[int, tuple[float, float]] = {}
 
     def replace(self, index: int, array: np.ndarray, changed: Box) -> Box | None:
         """Put another `array` into channel `index`, which differs from the one before in a box (x, y, z) only.
 
         Returns the box of the network's grid outside of which the channel is as it was; None if all of it is.
         """
-        before, self._channels[index] = self._channels[index], self._ready(index, array)
         if index not in self._ahead:
+            self._channels[index] = array
             return self._grid.box(changed)
-        return self._filled(before != self._channels[index])
+        channel, box = self._channels[index], self._box
+        value_range = self._grid.value_range(array)
+        if self._grid.is_local(index) and value_range == self._ranges.get(index):
+            box = intersection(self._grid.reached(changed), self._box)
+            if box is None:
+                return None
+        self._ranges[index] = value_range
+        part = tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(box, self._box, strict=True))
+        found = self._grid.channel(index, array, box)
+        differs = found != channel[part]
+        channel[part] = found
+        return self._filled(differs, box)
 
     def filled(self, index: int, box: Box) -> Box | None:
         """Box of the network's grid outside of which a channel is 0; None if all of it is.
@@ -226,13 +274,14 @@ class NetworkInput:
         """
         if not self._grid.keeps_zero(index):
             return self._box
-        return self._filled(self._channels[index]) if index in self._ahead else self._grid.box(box)
+        return self._filled(self._channels[index], self._box) if index in self._ahead else self._grid.box(box)
 
-    def _filled(self, channel: np.ndarray) -> Box | None:
-        inner = nonzero_box([channel])
-        if not channel[inner].any():
+    def _filled(self, values: np.ndarray, box: Box) -> Box | None:
+        """The part of a box of the network's grid in which `values`, of its shape, are not 0."""
+        inner = nonzero_box([values])
+        if not values[inner].any():
             return None
-        return tuple(slice(a.start + b.start, a.stop + b.start) for a, b in zip(inner, self._box, strict=True))
+        return tuple(slice(a.start + b.start, a.stop + b.start) for a, b in zip(inner, box, strict=True))
 
     def read(self, box: Box) -> np.ndarray:
         """The channels in a part of the box: float32 (channels, z, y, x), new memory."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from clickpet.errors import InputError
 from clickpet.geometry import Turn, orientation
-from clickpet.nnunet.nonzero_box import Box, nonzero_box
+from clickpet.nnunet.nonzero_box import Box, nonzero_box, union
 from clickpet.predict.body import body_box
 from clickpet.predict.ensemble_tiles import EnsembleTiles
 from clickpet.predict.finite_logits import NonFiniteLogitsError
@@ -30,8 +30,8 @@ class StudyPredictor:
     """Predictions of one study, of which only what a heatmap changes is computed.
 
     ensemble : the LesionEnsemble of its tracer;  ct, suv, affine : as for `LesionEnsemble.predict`;
-    memory_limit_bytes : for what is kept of a prediction for the next one, see `KeptTiles` (0: nothing, where there is
-    one prediction only);  options : of `InferenceOptions`.
+    memory_limit_bytes : for the outputs of tiles that are kept for the next prediction, see `KeptTiles` (0: nothing,
+    where there is one prediction only);  options : of `InferenceOptions`.
 
     CT and PET are prepared once. Tiles, mirroring and the part of the scan that is looked at depend on the heatmap only
     where it reaches out of what is not zero in CT and PET: then all is prepared anew. The networks see the axes as in
@@ -251,8 +251,3 @@ class _Clock:
         now = time.perf_counter()
         self.seconds[part] = self.seconds.get(part, 0.0) + now - self._last
         self._last = now
-
-
-def union(box_a: Box, box_b: Box) -> Box:
-    """The smallest box that holds both."""
-    return tuple(slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(box_a, box_b, strict=True))

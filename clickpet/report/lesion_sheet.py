@@ -1,4 +1,4 @@
-"""Axial slices through the lesions of a study as one picture: the missed ones first, then false ones, then found ones."""
+"""Axial slices through the lesions of a study as one picture: missed ones first, then false ones, then found ones."""
 
 from __future__ import annotations
 

@@ -96,7 +96,8 @@ def draw_lesion_slice(study: SliceStudy, lesion: int, *, window_max_suv: float, 
     """The axial slice that holds most of a lesion: all of it with a frame, and the part in the frame enlarged.
 
     lesion : its number in `study.lesions`;  window_max_suv : SUV at the upper end of the colours;
-    title : of the enlarged part, the lesion's number without one. The lesion's contour is LESION_COLOUR and bold, that of other lesions thin, the truth dashed; clicks on the slice
+    title : of the enlarged part; without one the lesion's number. The lesion's contour is LESION_COLOUR and bold, that
+    of other lesions thin, the truth dashed; clicks on the slice
     or the next ones are + (tumour) and x (background). Contours run along the edges of voxels.
     """
     plane = study.largest_slice(lesion)

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from clickpet.clicks.model import Clicks
-from clickpet.errors import InputError
 from clickpet.review.review import Review
 from clickpet.review.source import OpenedStudy, ReviewedStudy
 
@@ -34,12 +33,17 @@ class Desk:
 
     def rows(self) -> list[dict]:
         """The list for the page: number, name, facts, whether there are clicks that are not saved."""
-        with self._lock:
-            unsaved = {number for number, review in self._open.items() if not review.saved} | set(self._unsaved)
+        unsaved = self.unsaved
         return [
             {"number": number, "name": study.name, **study.facts, "unsaved": number in unsaved}
             for number, study in enumerate(self.studies)
         ]
+
+    @property
+    def unsaved(self) -> list[int]:
+        """Numbers of the studies, open or closed, that have clicks which were not saved."""
+        with self._lock:
+            return sorted({number for number, review in self._open.items() if not review.saved} | set(self._unsaved))
 
     def open(self, number: int) -> Review:
         """Open a study, or find it open. The one that was used least recently makes room where too many are open."""
@@ -101,9 +105,3 @@ class _WithClicks:
 
     def read(self) -> OpenedStudy:
         return replace(self.study.read(), clicks=self.clicks)
-
-
-def check_number_of_studies(studies: Sequence[ReviewedStudy]) -> None:
-    """InputError where there is nothing to review."""
-    if not studies:
-        raise InputError("the worklist names no study", mend="run snakemake to its end, then review")

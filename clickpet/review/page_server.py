@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Literal
@@ -17,7 +17,6 @@ from pydantic import BaseModel, Field
 from clickpet.errors import InputError
 from clickpet.review.access import Access
 from clickpet.review.desk import Desk, NotOpenError
-from clickpet.review.source import ReviewedStudy
 
 PAGE = Path(__file__).parent / "page"
 #: Files of the page by their address; nothing else is served from the disk.
@@ -42,16 +41,11 @@ class Interaction(BaseModel):
     points: Annotated[list[tuple[Index, Index, Index]], Field(min_length=1, max_length=2000)]
 
 
-def make_app(
-    studies: Sequence[ReviewedStudy], *, token: str, hosts: set[str], on_finish: Callable[[], None] | None = None,
-    desk: Desk | None = None,
-) -> FastAPI:  # fmt: skip
-    """The application that serves the page for `studies`.
+def make_app(desk: Desk, *, token: str, hosts: set[str], on_finish: Callable[[], None] | None = None) -> FastAPI:
+    """The application that serves the page for the studies of `desk`.
 
-    token, hosts : see `Access`;  on_finish : called when the page says that all is done (None: it cannot);  desk : of
-    the studies (None: a new one).
+    token, hosts : see `Access`;  on_finish : called when the page says that all is done (None: it cannot).
     """
-    desk = desk or Desk(studies)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI):

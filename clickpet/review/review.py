@@ -21,8 +21,8 @@ from clickpet.review.viewer_grid import ViewerGrid, hu_nifti, nifti_bytes, packe
 if TYPE_CHECKING:
     from clickpet.live.session import LiveSession
 
-#: Upper ends of the SUV window at first, g/ml: PSMA lesions are hotter than FDG's.
-SUV_WINDOW = {"fdg": 10.0, "psma": 20.0, "": 10.0}
+#: Upper ends of the SUV window at first, g/ml, as in the report's pictures: PSMA lesions are hotter than FDG's.
+SUV_WINDOW = {"fdg": 7.0, "psma": 15.0, "": 7.0}
 #: Columns of the table of lesions.
 COLUMNS = ("lesion", "volume_ml", "suv_max", "suv_peak", "tlg")
 

@@ -107,10 +107,13 @@ class RunFolder:
 
         settings = read_settings(folder)
         settings.check_study(tracer)
+        model, lock = settings.lesion_model(tracer), threading.Lock()
         device = self.device or choose_device(apple=True)
-        ensemble = LesionEnsemble.load(folder / tracer, folds or settings.folds[tracer], device=device)
+        ensemble = LesionEnsemble.load(folder / model, folds or settings.folds[model], device=device, lock=lock)
         config = resolved_config({name: self.config[name] for name in ("heatmap", "predict", "postprocess")})
-        return LiveModels(settings, config, device, {tracer: ensemble}, [])
+        table = self.results / "calibration.json"
+        calibration = {tracer: read_json(table)[model]} if table.is_file() else {}
+        return LiveModels(settings, config, device, {tracer: ensemble}, [], calibration, lock)
 
 
 @dataclass(eq=False)

@@ -14,7 +14,7 @@ import uvicorn
 
 from clickpet.errors import InputError
 from clickpet.review.access import new_token
-from clickpet.review.desk import check_number_of_studies
+from clickpet.review.desk import Desk
 from clickpet.review.page_server import make_app
 from clickpet.review.source import ReviewedStudy
 
@@ -33,10 +33,12 @@ def serve_page(
     Nothing of a study is logged: neither requests nor their errors' texts. Raises InputError for an address that
     cannot be listened on.
     """
-    check_number_of_studies(studies)
+    if not studies:
+        raise InputError("the worklist names no study", mend="run snakemake to its end, then review")
     listening = _listen(host, port)
     port, token = listening.getsockname()[1], new_token()
-    app = make_app(studies, token=token, hosts=_names(host, port), on_finish=lambda: server.handle_exit(0, None))
+    desk = Desk(studies)
+    app = make_app(desk, token=token, hosts=_names(host, port), on_finish=lambda: setattr(server, "should_exit", True))
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=5))
     logging.getLogger("uvicorn.error").disabled = True
     shown = "127.0.0.1" if host in ("0.0.0.0", "") else f"[{host}]" if ":" in host else host
@@ -46,7 +48,10 @@ def serve_page(
     threading.Thread(target=_load_models, args=(studies[0],), daemon=True).start()
     if open_browser:
         threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
-    server.run(sockets=[listening])
+    with suppress(KeyboardInterrupt):
+        server.run(sockets=[listening])
+    if desk.unsaved:
+        tell(f"review: ended; clicks that were not saved: {len(desk.unsaved)} of {len(studies)} studies")
 
 
 def _load_models(study: ReviewedStudy) -> None:

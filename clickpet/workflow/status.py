@@ -25,13 +25,23 @@ class Failure:
     times: int = 1
 
 
+@dataclass(frozen=True)
+class StartedJob:
+    """A job that was started and has not ended: its rule, wildcards ("case=a") and when it began, in seconds since 1970
+    (None: not told)."""
+
+    rule: str
+    wildcards: str
+    began_s: float | None
+
+
 @dataclass
 class RunLog:
     """What Snakemake's own log of its last run in a folder says.
 
     path : the log;  host : machine of that run;  total, done : steps of it;  planned, finished : steps by rule;
-    failures : jobs that failed and are not mended;  logs_of : SLURM's log of each SLURM job;  ended : it came to
-    its end by itself (well or not).
+    started : jobs that have not ended;  failures : jobs that failed and are not mended;  logs_of : SLURM's log of each
+    SLURM job;  ended : it came to its end by itself (well or not).
     """
 
     path: Path
@@ -40,6 +50,7 @@ class RunLog:
     done: int = 0
     planned: Counter = field(default_factory=Counter)
     finished: Counter = field(default_factory=Counter)
+    started: list[StartedJob] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     logs_of: dict[str, str] = field(default_factory=dict)
     ended: bool = False
@@ -74,6 +85,8 @@ def read_run_log(path: Path) -> RunLog:
     """Read a log of Snakemake (format of version 9)."""
     run = RunLog(path)
     failed: dict[tuple, Failure] = {}
+    started: dict[str, StartedJob] = {}
+    began_s = None
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     table = False
     for number, line in enumerate(lines):
@@ -84,11 +97,17 @@ def read_run_log(path: Path) -> RunLog:
                 run.total, table = int(count[2]), False
             else:
                 run.planned[count[1]] = int(count[2])
+        elif found := re.fullmatch(r"\[(.+)\]", line):
+            began_s = _seconds(found[1])
+        elif found := re.match(r"(?:local)?(?:rule|checkpoint) (\w+):$", line):
+            job, wildcards = _read_start(lines[number + 1 :])
+            started[job] = StartedJob(found[1], wildcards, began_s)
         elif found := re.match(r"  Host: (.*)", line):
             run.host = found[1]
         elif found := re.match(r"Finished jobid: (\d+) \(Rule: (\w+)\)", line):
             run.finished[found[2]] += 1
             failed.pop(found[1], None)
+            started.pop(found[1], None)
         elif found := re.match(r"(\d+) of (\d+) steps", line):
             run.done, run.total = int(found[1]), int(found[2])
         elif found := re.search(r"has been submitted with SLURM jobid (\w+) \(log: (.*)\)\.$", line):
@@ -99,8 +118,31 @@ def read_run_log(path: Path) -> RunLog:
             for job, failure in _read_errors(lines[number:], run.logs_of):
                 failure.times += failed[job].times if job in failed else 0
                 failed[job] = failure
-    run.failures = list(failed.values())
+                started.pop(job, None)
+    run.failures, run.started = list(failed.values()), list(started.values())
     return run
+
+
+def _seconds(stamp: str) -> float | None:
+    """Seconds since 1970 of a time as Snakemake writes it, None for other text."""
+    try:
+        return time.mktime(time.strptime(stamp))
+    except ValueError:
+        return None
+
+
+def _read_start(lines: list[str]) -> tuple[str, str]:
+    """Snakemake's number and the wildcards of a job whose block goes on with `lines`."""
+    number, wildcards = "", ""
+    for line in lines:
+        if not line.startswith(" "):
+            break
+        name, _, value = line.strip().partition(": ")
+        if name == "jobid":
+            number = value
+        if name == "wildcards":
+            wildcards = value
+    return number, wildcards
 
 
 def _read_errors(lines: list[str], logs_of: dict[str, str]):
@@ -202,7 +244,7 @@ def report_status(folder: str | Path) -> str:
         queue, told = queued_jobs(folder), ""
     except NoAnswerError as error:
         queue, told = [], f"{error}\n" if run and run.logs_of else ""
-    parts = [_headline(run, masters), told, _orphans(queue, masters, run), _steps(run)]
+    parts = [_headline(run, masters), told, _orphans(queue, masters, run), _running(run, masters), _steps(run)]
     parts += [
         _trainings(trainings(folder, queue)),
         _superseded(folder),
@@ -232,6 +274,18 @@ def _orphans(queue: list[QueuedJob], masters: list[int], run: RunLog | None) -> 
         f"  Wait until they have ended or cancel them: scancel --name {names}\n"
         "  Then: snakemake --unlock, and start again; it refuses to start while they are there."
     )
+
+
+def _running(run: RunLog | None, masters: list[int]) -> str:
+    """Jobs that run on this machine; those on a cluster are in its queue."""
+    if run is None or not masters or run.logs_of:
+        return ""
+    now = time.time()
+    rows = [
+        [one.rule, one.wildcards or "-", duration(None if one.began_s is None else max(0.0, now - one.began_s))]
+        for one in run.started
+    ]
+    return _table("Runs now", ["rule", "of", "for"], rows)
 
 
 def _steps(run: RunLog | None) -> str:

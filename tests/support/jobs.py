@@ -21,6 +21,7 @@ def run_script(name: str, *, input: Mapping, output: Mapping, log: Path, params:
         params=Namedlist(fromdict=dict(params or {})),
         log=[str(log)],
         threads=1,
+        resources=Namedlist(fromdict={"gpu": 0}),
     )
     kept = [os.dup(stream) for stream in (1, 2)]
     try:

@@ -17,7 +17,11 @@ FIGURES = (
     "sensitivity_by_volume",
     "mip_gallery",
 )
-CASE_PICTURES = {"case_pictures": "mip_overlay.png", "rotations": "mip_rotation.png", "lesion_slices": "lesion_slices.png"}
+CASE_PICTURES = {
+    "case_pictures": "mip_overlay.png",
+    "rotations": "mip_rotation.png",
+    "lesion_slices": "lesion_slices.png",
+}
 BOOTSTRAP = {"repeats": 50, "confidence": 0.95, "seed": 42}
 
 
@@ -29,7 +33,7 @@ def write_report(
     cases = [results / "cases" / slug for slug in made.cases]
     if pictures:
         for number, case in enumerate(cases):
-            for name in CASE_PICTURES.values():
+            for name in [name for name in CASE_PICTURES.values() if not (case / name).exists()]:
                 Image.fromarray(np.full((30, 48, 3), 5 * number % 256, np.uint8)).save(case / name)
     pictures_of = {kind: [case / name for case in cases] if pictures else [] for kind, name in CASE_PICTURES.items()}
     tables = {
@@ -73,6 +77,8 @@ def write_report(
             **pictures_of,
             "figures": [results / "figures" / f"{name}.png" for name in FIGURES] if figures else [],
             "quality": quality or [],
+            "rounds": [path for name in ("rounds", "replay") for path in sorted(results.glob(f"{name}*.tsv"))],
+            "rounds_pictures": sorted(results.glob("cases/*/*/rounds.png")),
             **tables,
             **models,
         },

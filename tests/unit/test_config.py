@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -5,6 +6,7 @@ import yaml
 
 from clickpet.config import ConfigError, describe, read_config, resolve, schema
 from clickpet.errors import InputError
+from clickpet.ingest.thresholds import THRESHOLDS
 
 CONFIG = Path(__file__).parents[2] / "config"
 
@@ -43,6 +45,14 @@ def test_every_key_has_a_meaning():
             check(sub, f"{path}.{name}")
 
     check(schema(), "config")
+
+
+def test_the_limits_of_the_quality_control_are_told_and_not_filled_in():
+    limits = schema()["properties"]["quality"]["properties"]
+    told = {name: part["x-default"] for name, part in limits.items() if name != "liver_suv_mean"}
+    told["liver_suv_mean"] = {name: part["x-default"] for name, part in limits["liver_suv_mean"]["properties"].items()}
+    assert told == json.loads(json.dumps(THRESHOLDS))
+    assert resolve({"cohort": "x"})["quality"] == {}
 
 
 def test_the_readme_explains_every_key():

@@ -50,7 +50,10 @@ def test_the_page_segments_a_patient_in_at_most_ten_lines_and_all_its_code_runs(
     assert session["tracer"] == session["found"].tracer.tracer
     np.testing.assert_array_equal(session["mask"], session["found"].mask)
     assert session["totals"] == session["found"].totals
-    assert len(BLOCKS) == 3
+    exec(BLOCKS[3], session)
+    assert [(one.kind, len(one.points), one.undone) for one in session["session"].history] == []
+    assert session["result"].tiles_run + session["result"].tiles_kept > 0
+    assert len(BLOCKS) == 4
 
 
 def test_the_page_names_everything_public():

@@ -50,6 +50,9 @@ export class Viewer {
   }
 
   async start() {
+    if (!document.createElement("canvas").getContext("webgl2")) {
+      throw new Error("this browser has no WebGL 2: take a current Firefox, Chrome or Edge, with it switched on");
+    }
     this.nv = new niivue.Niivue({
       ...COMMON, backColor: [0, 0, 0, 1], crosshairWidth: 1, crosshairColor: [0.4, 0.8, 1, 0.7], dragMode: 0,
       mouseEventConfig: { leftButton: { primary: 8 }, rightButton: 3, centerButton: 3 }, // cross; move

@@ -17,7 +17,7 @@ from clickpet.images import Image, write_image
 from clickpet.ingest.bids_cohort import build_from_bids
 from clickpet.ingest.bids_files import metadata_files
 from clickpet.ingest.bids_suv import suv_of_bids
-from clickpet.ingest.study import load_ct, load_pet, read_label
+from clickpet.ingest.study import load_ct, load_label, load_pet
 
 
 def test_the_image_becomes_suv(tmp_path):
@@ -208,12 +208,12 @@ def test_label_values(tmp_path):
     write_image(tmp_path / "mask.nii.gz", labels, AFFINE)
     pet = Image(suv_image(), AFFINE)
     with pytest.raises(InputError, match=r"values other than 0 and 1: 2, 3.*ingest\.label_values"):
-        read_label(tmp_path / "mask.nii.gz", pet)
-    mask, record = read_label(tmp_path / "mask.nii.gz", pet, values=[1, 3])
+        load_label(tmp_path / "mask.nii.gz", pet)
+    mask, record = load_label(tmp_path / "mask.nii.gz", pet, values=[1, 3])
     np.testing.assert_array_equal(mask, np.isin(labels, [1, 3]))
     assert mask.dtype == np.uint8
     assert record["warnings"] == ["values 2 were taken as background (ingest.label_values)"]
-    assert read_label(tmp_path / "mask.nii.gz", pet, values=[1, 2, 3])[1]["warnings"] == []
-    mask, record = read_label(tmp_path / "mask.nii.gz", pet, values=[7])
+    assert load_label(tmp_path / "mask.nii.gz", pet, values=[1, 2, 3])[1]["warnings"] == []
+    mask, record = load_label(tmp_path / "mask.nii.gz", pet, values=[7])
     assert not mask.any()
     assert "nothing is left" in record["warnings"][0]

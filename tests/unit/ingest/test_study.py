@@ -10,7 +10,7 @@ from dicom_maker import write_rtstruct, write_series
 from clickpet.errors import InputError
 from clickpet.images import Image, write_image
 from clickpet.ingest import study
-from clickpet.ingest.study import load_ct, load_label, load_pet, read_ct, read_label
+from clickpet.ingest.study import load_ct, load_label, load_pet, read_ct
 
 AFFINE = np.array([[-4.0, 0, 0, 20], [0, 4, 0, -25], [0, 0, 5, 100], [0, 0, 0, 1]])
 
@@ -27,7 +27,7 @@ def test_a_label_stored_in_another_axis_order_is_turned(tmp_path, pet_and_truth,
     file = nib.Nifti1Image(truth.astype(np.uint8), AFFINE)
     turn = nib.orientations.ornt_transform(nib.orientations.io_orientation(AFFINE), nib.orientations.axcodes2ornt(axes))
     nib.save(file.as_reoriented(turn), tmp_path / "label.nii.gz")
-    np.testing.assert_array_equal(load_label(tmp_path / "label.nii.gz", pet), truth)
+    np.testing.assert_array_equal(load_label(tmp_path / "label.nii.gz", pet)[0], truth)
 
 
 @pytest.mark.parametrize("flips", list(itertools.product((1, -1), repeat=3))[1:])
@@ -43,12 +43,12 @@ def test_the_record_of_a_label(tmp_path):
     truth = np.zeros(pet.shape, np.uint8)
     truth[2:4, 2:4, 2:4] = 1
     write_image(tmp_path / "label.nii.gz", truth, pet.affine)
-    mask, record = read_label(tmp_path / "label.nii.gz", pet)
+    mask, record = load_label(tmp_path / "label.nii.gz", pet)
     np.testing.assert_array_equal(mask, truth)
     assert record == {"source": "file", "warnings": []}
     square = np.array([[-40, -40, 40.0], [-20, -40, 40.0], [-20, -20, 40.0], [-40, -20, 40.0]])
     write_rtstruct(tmp_path / "rs.dcm", {"x": [square, square]})
-    mask, record = read_label(tmp_path / "rs.dcm", pet)
+    mask, record = load_label(tmp_path / "rs.dcm", pet)
     assert mask.sum() == 25
     assert record["source"] == "RTSTRUCT"
     assert record["warnings"] == ["region 'x': 1 contours are stored twice; each was taken once"]
@@ -113,7 +113,7 @@ def test_what_reading_told_is_in_the_records(tmp_path, body):
         nib.save(nib.Nifti1Image(array, AFFINE), tmp_path / f"{name}.nii.gz")  # nibabel tells no unit
     pet, audit = load_pet(tmp_path / "pet.nii.gz")
     _, ct = load_ct(tmp_path / "ct.nii.gz", pet)
-    _, label = read_label(tmp_path / "label.nii.gz", pet)
+    _, label = load_label(tmp_path / "label.nii.gz", pet)
     told = ["no unit of length is told (xyzt_units): taken as millimetres"]
     assert [audit["warnings"], ct["warnings"], label["warnings"]] == [told] * 3
 

@@ -9,11 +9,15 @@ from scipy import ndimage
 from clickpet.nnunet.resampling import (
     filled_span,
     linear_rows,
+    local_spline_matrix,
+    reached_span,
     resize,
     resize_image,
     resize_labels,
+    resize_locally,
     source_span,
     spline_matrix,
+    used_span,
 )
 
 LENGTHS = st.integers(2, 40)
@@ -112,3 +116,28 @@ def test_half_the_size_puts_ties_between_labels():
     ours = resize_labels(labels, (2, 2, 2))
     np.testing.assert_array_equal(ours, stock_labels(labels, (2, 2, 2)))
     assert set(np.unique(ours)) <= {0, 7}
+
+
+@pytest.mark.parametrize("shape", [(30, 44, 25), (60, 31, 52)])
+def test_local_resizing_is_resizing_and_a_change_stays_near(shape):
+    rng = np.random.default_rng(0)
+    volume = np.zeros((40, 37, 48), np.float32)
+    volume[5:9, 4:8, 6:11] = rng.normal(size=(4, 4, 5))
+    matrices = [local_spline_matrix(old, new) for old, new in zip(volume.shape, shape, strict=True)]
+    before = resize_locally(volume, matrices)
+    plain = resize(volume, [spline_matrix(old, new) for old, new in zip(volume.shape, shape, strict=True)])
+    np.testing.assert_allclose(before, plain, atol=1e-6)
+    assert np.ptp(before) > 1
+    other = volume.copy()
+    other[30:33, 28:32, 40:44] = rng.normal(size=(3, 4, 4))
+    after = resize_locally(other, matrices)
+    parts = (slice(30, 33), slice(28, 32), slice(40, 44))
+    near = tuple(reached_span(matrix, part) for matrix, part in zip(matrices, parts, strict=True))
+    differs = before != after
+    assert differs[near].any()
+    differs[near] = False
+    assert not differs.any()
+    box = tuple(slice(length // 3, length // 3 + 9) for length in shape)
+    spans = [used_span(matrix, part) for matrix, part in zip(matrices, box, strict=True)]
+    rows = [matrix[part][:, span] for matrix, part, span in zip(matrices, box, spans, strict=True)]
+    np.testing.assert_array_equal(resize_locally(other[tuple(spans)], rows), after[box])

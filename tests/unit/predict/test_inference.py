@@ -10,6 +10,7 @@ from clickpet.evaluate.lesion_table import over_mask
 from clickpet.images import read_image, write_image
 from clickpet.predict.ensemble import LesionEnsemble
 from clickpet.predict.inference import (
+    cost_text,
     member_folds,
     predict_scan,
     read_heatmap,
@@ -95,7 +96,7 @@ def calibration(pass_s):
 
 
 @pytest.mark.parametrize(("limit_s", "axes"), [(1000, [0, 1, 2]), (90, [1, 2]), (34, [2]), (17, []), (3, [])])
-def test_budget_takes_what_fits_and_says_what_does_not(folder, files, capsys, limit_s, axes):
+def test_budget_takes_what_fits_and_says_what_does_not(folder, files, limit_s, axes):
     budget = {"mirroring": "budget", "time_limit_s": limit_s, "calibration": calibration(1.0)}
     prediction = next(predict_scan(inputs(files), folder, [0, 1], device="cpu", body_box=False, **budget))
     details = prediction.details
@@ -105,7 +106,7 @@ def test_budget_takes_what_fits_and_says_what_does_not(folder, files, capsys, li
     assert details["expected_axes"] == axes
     assert details["time_limit_s"] == limit_s
     assert details["fits"] is (limit_s >= 17)
-    said = capsys.readouterr().out
+    said = cost_text(details)
     assert f"expected {details['expected_s']:.1f} s, allowed {limit_s} s" in said
     assert ("not expected to fit" in said) is (limit_s < 17)
 

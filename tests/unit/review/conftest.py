@@ -91,6 +91,6 @@ def finished():
 
 @pytest.fixture
 def client(desk, finished):
-    app = make_app([], token=TOKEN, hosts={HOST}, on_finish=lambda: finished.append(1), desk=desk)
+    app = make_app(desk, token=TOKEN, hosts={HOST}, on_finish=lambda: finished.append(1))
     with TestClient(app, base_url=f"http://{HOST}/{TOKEN}/", raise_server_exceptions=False) as client:
         yield client

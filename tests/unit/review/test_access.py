@@ -4,6 +4,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from clickpet.review.access import HEADERS, MOST_BYTES, new_token
+from clickpet.review.desk import Desk
 from clickpet.review.page_server import FILES, make_app
 
 HOST = "127.0.0.1:8000"
@@ -11,7 +12,7 @@ HOST = "127.0.0.1:8000"
 
 @pytest.fixture(scope="module")
 def app():
-    return make_app([], token="right", hosts={HOST, "localhost:8000"})
+    return make_app(Desk([]), token="right", hosts={HOST, "localhost:8000"})
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,8 @@ from clickpet.clicks.model import Clicks
 from clickpet.clicks.reading import read_clicks
 from clickpet.images import read_image
 from clickpet.live.session import LiveSession
+from clickpet.report.case_figure import window_max_suv
+from clickpet.review.review import SUV_WINDOW
 from clickpet.review.viewer_grid import ViewerGrid
 
 
@@ -47,7 +49,7 @@ def expected(single, scans, clicks):
 
 def test_an_opened_study_is_described_and_its_volumes_are_its_own(client, scans, grid):
     study = post(client, "api/studies/0/open")
-    assert (study["name"], study["tracer"], study["suv_window"], study["truth"]) == ("p1", "psma", 20, False)
+    assert (study["name"], study["tracer"], study["suv_window"], study["truth"]) == ("p1", "psma", 15, False)
     assert study["shape"] == list(grid.shape)
     assert study["suv_max"] == pytest.approx(scans.suv.max())
     assert not study["predicted"]
@@ -57,6 +59,11 @@ def test_an_opened_study_is_described_and_its_volumes_are_its_own(client, scans,
     mip = nib.Nifti1Image.from_bytes(client.get("api/studies/0/mip.nii").content)
     assert list(mip.shape) == study["mip"]["shape"]
     assert mip.get_fdata().max() == pytest.approx(scans.suv.max(), rel=1e-3)
+
+
+def test_the_window_is_that_of_the_reports_pictures():
+    for tracer, highest in SUV_WINDOW.items():
+        assert highest == window_max_suv(tracer)
 
 
 def test_clicks_undo_and_save_end_in_the_mask_of_a_live_session(client, single, scans, grid, clicks, folder):
@@ -177,6 +184,7 @@ def test_an_idle_study_is_closed_and_its_unsaved_clicks_come_back(client, desk):
     desk.close_idle()
     assert client.get("api/studies/0/state").status_code == 410
     assert [study["unsaved"] for study in client.get("api/studies").json()] == [True, False]
+    assert desk.unsaved == [0]
     desk.idle_s = 600
     again = post(client, "api/studies/0/open")
     assert again["clicks"]["tumor"] == [[4, 5, 6]]

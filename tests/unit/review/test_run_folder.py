@@ -109,6 +109,17 @@ def test_a_train_case_sees_only_the_network_of_the_fold_that_held_it_out(run):
     assert test.models() is test.models()
 
 
+def test_a_joint_model_serves_its_tracers(run):
+    models = run.results / "models"
+    (models / "psma").rename(models / "joint")
+    shutil.rmtree(models / "fdg")
+    record = read_json(models / "settings.json")
+    write_json(models / "settings.json", {**record, "folds": {"joint": ["0"], "tracer": ["0"]}})
+    review = Review(run.studies()[0])
+    assert review.predict()["predicted"]
+    assert review.source.models().ensembles["psma"].model.path == models / "joint"
+
+
 def test_saved_clicks_are_entered_into_the_table_of_the_cohort(run, scans, clicks, tmp_path):
     review = Review(run.studies()[1])
     voxel = review.grid.to_viewer([[7, 8, 9]]).tolist()

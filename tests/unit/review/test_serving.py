@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -48,11 +49,22 @@ def test_the_command_serves_its_study_to_the_token_alone_and_ends_when_told(comm
     assert opened["name"] == study["name"]
     with pytest.raises(urllib.error.HTTPError, match="422"):
         request(address, "api/studies/0/interactions", {"kind": "tumor", "points": [[9999, 0, 0]]})
+    request(address, "api/studies/0/interactions", {"kind": "tumor", "points": [[9, 9, 9]]})
     request(address, "api/finish", {})
     out, rest = command.communicate(timeout=60)
     assert command.returncode == 0
+    assert "clicks that were not saved: 1 of 1 studies" in rest
     for word in (study["name"], str(files["pet"]), "api/studies", "9999"):
         assert word not in out + rest
+
+
+def test_ctrl_c_ends_it_without_a_traceback(command):
+    address = command.stderr.readline().split()[-1]
+    request(address)
+    command.send_signal(signal.SIGINT)
+    _, rest = command.communicate(timeout=60)
+    assert command.returncode == 0
+    assert "Traceback" not in rest
 
 
 def test_an_address_that_is_taken_is_a_line(single):

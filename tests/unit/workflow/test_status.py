@@ -185,3 +185,36 @@ def test_a_folder_without_a_run_says_so(folder):
 )
 def test_durations(seconds, text):
     assert duration(seconds) == text
+
+
+def started(job: int, rule: str, wildcards: str, seconds_ago: float) -> str:
+    stamp = time.strftime("%a %b %d %H:%M:%S %Y", time.localtime(time.time() - seconds_ago))
+    lines = [f"[{stamp}]", f"rule {rule}:", "    input: a", f"    jobid: {job}", f"    wildcards: {wildcards}", "", ""]
+    return "\n".join(lines)
+
+
+def test_what_runs_now_is_named_with_its_time(folder, monkeypatch):
+    monkeypatch.setattr("clickpet.workflow.status.controllers", lambda _: [4711])
+    write_log(
+        folder,
+        started(7, "train_lesion_fold", "tracer=fdg, fold=0", 4000),
+        started(2, "import_case", "case=a", 65),
+        started(3, "import_case", "case=b", 310),
+        "Finished jobid: 2 (Rule: import_case)\n",
+    )
+    lines = [" ".join(line.split()) for line in report_status(folder).splitlines()]
+    start = lines.index("Runs now")
+    assert lines[start + 1 : start + 4] == [
+        "rule of for",
+        "train_lesion_fold tracer=fdg, fold=0 1 h 7 min",
+        "import_case case=b 5 min",
+    ]
+
+
+def test_a_job_that_failed_or_whose_snakemake_has_gone_does_not_run(folder, monkeypatch):
+    write_log(folder, started(7, "train_lesion_fold", "tracer=fdg, fold=0", 10))
+    assert "Runs now" not in report_status(folder)  # no Snakemake is at work here
+    monkeypatch.setattr("clickpet.workflow.status.controllers", lambda _: [4711])
+    assert "Runs now" in report_status(folder)
+    write_log(folder, started(7, "train_lesion_fold", "tracer=fdg, fold=0", 10), SLURM_ERROR)
+    assert "Runs now" not in report_status(folder)
