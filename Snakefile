@@ -91,7 +91,7 @@ rule rounds:
 rule interactive:
     """Scores at every number of clicks, and in every round where the config asks for it."""
     input:
-        ["results/interactive.tsv", "results/interactive_summary.tsv"] if SCORED else [],
+        [f"results/interactive{table}.tsv" for table in ("", "_summary", "_safety")] if SCORED else [],
         rules.rounds.input,
         expand("results/cases/{case}/interactive/clicks_{clicks}/lesions.nii.gz", case=SCORED, clicks=CLICK_STEPS),
 

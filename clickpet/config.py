@@ -207,6 +207,11 @@ def _contradictions(config: dict) -> list[str]:
             "config: train.training_clicks: errors adds clicks to a heatmap one by one, which heatmap.compat: released "
             "and heatmap.keep_clicked: true do not allow; use compat: paper and keep_clicked: false, or random"
         )
+    if config["train"]["previous_mask"] and config["train"]["training_clicks"] != "errors":
+        lines.append(
+            "config: train.previous_mask: true needs train.training_clicks: errors, which alone has rounds with a mask "
+            "before"
+        )
     limits = config["predict"]["voxel_limits"]
     if sorted(limits) != limits:
         lines.append(f"config: predict.voxel_limits: {limits} must rise")

@@ -59,9 +59,9 @@ rule measure_lesions:
 rule score_interactive:
     """Post-process and score a case at every number of clicks."""
     input:
-        **CLICKS_FOR_POSTPROCESS,
         **STEP_PROBABILITIES,
         masks=expand("results/cases/{{case}}/interactive/clicks_{clicks}/lesions_raw.nii.gz", clicks=CLICK_STEPS),
+        clicks="results/cases/{case}/clicks.json",
         truth="results/cases/{case}/truth.nii.gz",
         suv="results/cases/{case}/suv.nii.gz",
         tracer_json="results/cases/{case}/tracer.json",
@@ -149,6 +149,7 @@ rule summarise_interactive:
     output:
         interactive="results/interactive.tsv",
         summary="results/interactive_summary.tsv",
+        safety="results/interactive_safety.tsv",
     log:
         "logs/summarise_interactive.log",
     benchmark:

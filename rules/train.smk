@@ -53,12 +53,11 @@ rule fingerprint_cohort:
 
 
 rule plan_cohort:
-    """nnU-Net's dataset description and ResEncL plans: grid, normalisation and resampling."""
+    """nnU-Net's ResEncL plans: grid, normalisation and resampling."""
     input:
         fingerprint="results/models/{tracer}/dataset_fingerprint.json",
         pretrained=(config["train"]["pretrained_normalisation"] and config["train"]["pretrained"]) or [],
     output:
-        dataset="results/models/{tracer}/dataset.json",
         plans="results/models/{tracer}/resencl_plans.json",
     log:
         "logs/plan_cohort/{tracer}.log",
@@ -75,10 +74,12 @@ rule plan_cohort:
 
 
 rule plan_training:
-    """Fit the network to the configured patch."""
+    """Fit the network to the configured patch and channels; nnU-Net's dataset description."""
     input:
         plans="results/models/{tracer}/resencl_plans.json",
+        fingerprint="results/models/{tracer}/dataset_fingerprint.json",
     output:
+        dataset="results/models/{tracer}/dataset.json",
         plans="results/models/{tracer}/plans.json",
     log:
         "logs/plan_training/{tracer}.log",
@@ -92,6 +93,7 @@ rule plan_training:
         batch_size=config["train"]["batch_size"],
         topology=config["train"]["topology"],
         organs=config["organs"]["provider"] != "none",
+        previous_mask=config["train"]["previous_mask"],
         code=code("plan_training"),
     script:
         "../scripts/plan_training.py"
@@ -106,7 +108,6 @@ rule preprocess_case:
         truth="results/cases/{case}/truth.nii.gz",
         organs=organs_if_any,
         plans="results/models/{tracer}/resencl_plans.json",
-        dataset="results/models/{tracer}/dataset.json",
     output:
         data="results/nnunet/{tracer}/{case}.b2nd",
         segmentation="results/nnunet/{tracer}/{case}_seg.b2nd",

@@ -16,7 +16,6 @@ def main(job):
 
             images = {index: kind for index, kind in CHANNELS.items() if kind == "CT"}
             plans = with_normalisation(plans, normalisation_constants(job.input.pretrained, images))
-        write_json(job.output.dataset, dataset)
         write_json(job.output.plans, plans)
 
 

@@ -6,7 +6,7 @@ from clickpet.workflow.job import logged
 def main(job):
     with logged(job.log[0], job.threads):
         from clickpet.files import read_json, write_json
-        from clickpet.nnunet.plans import Topology, network_plans
+        from clickpet.nnunet.plans import Topology, dataset_json, network_plans
         from clickpet.organs.labels import ORGANS
 
         plans = network_plans(
@@ -15,7 +15,10 @@ def main(job):
             batch_size=job.params.batch_size,
             organ_classes=len(ORGANS) + 1 if job.params.organs else 0,
             topology=Topology(**job.params.topology),
+            previous_mask=job.params.previous_mask,
         )
+        n_training = len(read_json(job.input.fingerprint)["spacings"])
+        write_json(job.output.dataset, dataset_json(n_training, previous_mask=job.params.previous_mask))
         write_json(job.output.plans, plans)
 
 

@@ -10,14 +10,15 @@ def main(job):
         from clickpet.clicks.reading import read_clicks
         from clickpet.files import read_json
         from clickpet.images import read_image
+        from clickpet.nnunet.plans import dataset_json
         from clickpet.train.preprocessing import preprocess_case, preprocess_with_clicks, save_preprocessed
 
         ct, suv, truth = (read_image(file) for file in (job.input.ct, job.input.suv, job.input.truth))
         organs = read_image(job.input.organs).array if job.input.organs else None
         clicks = read_clicks(job.input.clicks, shape=suv.shape, affine=suv.affine)
         options = HeatmapOptions.from_mapping(job.params.heatmap)
-        plans, dataset = read_json(job.input.plans), read_json(job.input.dataset)
-        given = {"plans": plans, "dataset": dataset}
+        plans = read_json(job.input.plans)
+        given = {"plans": plans, "dataset": dataset_json(1)}
         if job.params.with_heatmap:
             heatmap = draw_heatmap(suv.array, clicks, options, affine=suv.affine)
             case = preprocess_case(ct.array, suv.array, heatmap, truth.array, organs, suv.affine, **given)

@@ -30,5 +30,6 @@ def export_model(
         )
     typer.echo(
         f"nnUNetv2_predict_from_modelfolder -i IMAGES -o MASKS -m {to} -f {' '.join(report['folds'])}   "
-        "(IMAGES: {case}_0000 CT in HU, _0001 PET in SUV, _0002 click heatmap)"
+        "(IMAGES: {case}_0000 CT in HU, _0001 PET in SUV, _0002 click heatmap; "
+        "_0003 mask of the round before, for models trained with train.previous_mask)"
     )

@@ -16,7 +16,7 @@ import pandas as pd
 from clickpet.clicks.model import Clicks, Interaction
 from clickpet.clicks.scribbles import scribble_kind, scribble_random, simulate_scribble
 from clickpet.evaluate.matching import LesionMatches, match_lesions, size_of
-from clickpet.evaluate.safety import far_change_ml, honoured
+from clickpet.evaluate.safety import answer_to
 from clickpet.evaluate.scores import score_masks
 from clickpet.geometry import axial_axis
 
@@ -101,11 +101,10 @@ def score_rounds(
     masks : (x, y, z) of each round;  rounds : the clicks of each round, all rounds so far;  truth : (x, y, z);
     affine : (4, 4), voxel to RAS mm.
 
-    A score holds round, kind and points of the interactions added, `score_masks`, challenge_dice (Dice, and for studies
+    A score holds round, kind of the interactions added, `score_masks`, challenge_dice (Dice, and for studies
     without lesions 1 if the mask is empty, else 0: autoPET V in the loop), tp, fp, fn, f1_iou10
-    (`clickpet.evaluate.matching`), `honoured`, changed_ml and far_changed_ml (since the round before, NaN in round 0),
-    dice_change (since the round before). The table has the columns round, lesion, volume_ml, size, matched_iou and
-    found, a row for each true lesion, largest first.
+    (`clickpet.evaluate.matching`), `answer_to`, dice_change (since the round before, NaN in round 0). The table has the
+    columns round, lesion, volume_ml, size, matched_iou and found, a row for each true lesion, largest first.
     """
     scores, tables, before = [], [], None
     for number, mask in enumerate(masks):
@@ -114,14 +113,9 @@ def score_rounds(
         matches = match_lesions(mask, truth, affine)
         empty = score["predicted_lesions"] == 0
         score["challenge_dice"] = score["dice"] if score["truth_lesions"] else float(empty)
-        score |= matches.score() | honoured(mask, rounds[number])
-        score |= {"changed_ml": float("nan"), "far_changed_ml": float("nan"), "dice_change": float("nan")}
-        if before is not None:
-            score["changed_ml"] = far_change_ml(before, mask, [], affine)
-            score["far_changed_ml"] = far_change_ml(before, mask, added, affine) if added else 0.0
-            score["dice_change"] = score["dice"] - scores[-1]["dice"]
-        kinds = " ".join(one.kind for one in added)
-        scores.append({"round": number, "kind": kinds, "points": sum(len(one.points) for one in added), **score})
+        score |= matches.score() | answer_to(mask, rounds[number], added, affine, before)
+        score["dice_change"] = score["dice"] - scores[-1]["dice"] if scores else float("nan")
+        scores.append({"round": number, "kind": " ".join(one.kind for one in added), **score})
         tables.append(_lesions(matches).assign(round=number))
         before = mask
     table = pd.concat(tables, ignore_index=True)

@@ -130,25 +130,40 @@ def _columns(values: Mapping[str, Iterable[float]]) -> dict[str, float]:
     }
 
 
-def safety_table(table: pd.DataFrame) -> pd.DataFrame:
+def safety_of_clicks(scores: Iterable[Mapping]) -> pd.DataFrame:
+    """`safety_table` of the steps of the protocol `clicks`; without the numbers in the scores no rows.
+
+    scores : as in the `score.json` of a number of clicks.
+    """
+    names = [*LABELS, "clicks", "points", "dice_change", "far_changed_ml"]
+    names += ["tumor_points", "tumor_inside", "background_points", "background_outside"]
+    rows = [{name: score[name] for name in names} for score in scores if "points" in score]
+    table = pd.DataFrame(rows, columns=names)
+    numbers = ["dice_change", "far_changed_ml"]
+    table[numbers] = table[numbers].astype(float)
+    return safety_table(table.sort_values(["slug", "clicks"], kind="stable", ignore_index=True), at="clicks")
+
+
+def safety_table(table: pd.DataFrame, at: str = "round") -> pd.DataFrame:
     """How interaction was answered, by group and round (from 1 on, and "all" of them).
 
-    table : of `rounds_table`. Columns group, level, round, studies (with an interaction in it); tumor_points and
-    tumor_inside (their share in the mask, of all points so far); background_points and background_outside;
-    far_changed_ml (mean; volume changed farther than 5 cm from the interaction of the round); falls (studies, or for
-    "all" rounds of studies, in which Dice fell), mean_fall, largest_fall (of Dice, above 0; NaN without any).
+    table : of `rounds_table`, or the like with another name for the rounds, `at`. Columns group, level, round,
+    studies (with an interaction in it); tumor_points and tumor_inside (their share in the mask, of all points so far);
+    background_points and background_outside; far_changed_ml (mean; volume changed farther than 5 cm from the
+    interaction of the round); falls (studies, or for "all" rounds of studies, in which Dice fell), mean_fall,
+    largest_fall (of Dice, above 0; NaN without any).
     """
     rows = []
     for group, level, members in groups_of(table):
-        made = members[(members["round"] > 0) & (members["points"] > 0)]
-        for number, part in [*made.groupby("round", sort=True), ("all", made)]:
+        made = members[(members[at] > 0) & (members["points"] > 0)]
+        for number, part in [*made.groupby(at, sort=True), ("all", made)]:
             falls = -part.loc[part["dice_change"] < 0, "dice_change"]
             points = {kind: int(part[f"{kind}_points"].sum()) for kind in ("tumor", "background")}
             rows.append(
                 {
                     "group": group,
                     "level": level,
-                    "round": number,
+                    at: number,
                     "studies": part["slug"].nunique(),
                     "tumor_points": points["tumor"],
                     "tumor_inside": _share(part["tumor_inside"].sum(), points["tumor"]),
@@ -160,7 +175,7 @@ def safety_table(table: pd.DataFrame) -> pd.DataFrame:
                     "largest_fall": falls.max(),
                 }
             )
-    columns = ["group", "level", "round", "studies", "tumor_points", "tumor_inside", "background_points"]
+    columns = ["group", "level", at, "studies", "tumor_points", "tumor_inside", "background_points"]
     columns += ["background_outside", "far_changed_ml", "falls", "mean_fall", "largest_fall"]
     return pd.DataFrame(rows, columns=columns)
 

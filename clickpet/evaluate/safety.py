@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from clickpet.clicks.model import Clicks, Interaction
+from clickpet.clicks.model import KINDS, Clicks, Interaction
 from clickpet.components import bounding_box, encode_mask
 from clickpet.geometry import voxel_volume_ml
 
@@ -44,3 +44,24 @@ def far_change_ml(before: np.ndarray, after: np.ndarray, added: list[Interaction
         )
         changed = changed[distance > FAR_MM]
     return len(changed) * voxel_volume_ml(affine)
+
+
+def answer_to(
+    mask: np.ndarray, clicks: Clicks, added: list[Interaction], affine: np.ndarray, before: np.ndarray | None
+) -> dict[str, float | int]:
+    """How a model answered the interactions `added` since the mask `before` (None: there is none before).
+
+    clicks : all so far. Returns points (added), `honoured`, changed_ml and far_changed_ml (since the mask before, of
+    `far_change_ml`; NaN where there is none, and 0 far from nothing).
+    """
+    answer = {"points": sum(len(one.points) for one in added), **honoured(mask, clicks)}
+    changed = far = float("nan")
+    if before is not None:
+        changed = far_change_ml(before, mask, [], affine)
+        far = far_change_ml(before, mask, added, affine) if added else 0.0
+    return {**answer, "changed_ml": changed, "far_changed_ml": far}
+
+
+def added_clicks(clicks: Clicks, before: int, step: int) -> list[Interaction]:
+    """The tumour and background interactions number `before` .. step-1: what step `step` has and step `before` not."""
+    return [Interaction(kind, points) for kind in KINDS for points in clicks.of_kind(kind)[before:step]]

@@ -24,8 +24,9 @@ def export_model(source: str | Path, target: str | Path, *, folds: Sequence[int 
     """Write `folds` of the model folder `source` to `target` for `nnUNetv2_predict_from_modelfolder`.
 
     The exported network is nnU-Net's ResidualEncoderUNet with the same lesion logits bit for bit; its three inputs
-    are CT (HU), PET (SUV) and the click heatmap, as `{case}_0000`, `_0001`, `_0002`. Optimiser state and
-    organ head are left out. Returns {"folds": {fold: {"copied", "skipped"}}}. Raises InputError if a fold is missing.
+    are CT (HU), PET (SUV) and the click heatmap, as `{case}_0000`, `_0001`, `_0002`; a model that takes the mask of the
+    round before has it as `_0003`. Optimiser state and organ head are left out. Returns {"folds": {fold: {"copied",
+    "skipped"}}}. Raises InputError if a fold is missing.
     """
     target = Path(target)
     if not folds:

@@ -41,7 +41,8 @@ def import_lesion_model(source: str | Path, target: str | Path, *, folds: Sequen
     """Copy a released nnU-Net lesion model into `target` as a model folder of this project.
 
     source : nnU-Net 2 folder of a ResidualEncoderUNet: plans.json, dataset.json, fold_{fold}/checkpoint_final.pth
-    (or checkpoint_best.pth), three input channels (CT, PET, clicks), a lesion head and, if it was
+    (or checkpoint_best.pth), three input channels (CT, PET, clicks; and the mask of the
+    round before, if dataset.json says so), a lesion head and, if it was
     trained so, an organ head `decoder.organ_seg_layers`. Names with prefixes of torch.compile and
     data-parallel training, and nnU-Net's several names of one tensor, are understood.
 
@@ -108,7 +109,7 @@ def _checkpoint_file(source: Path, fold: int | str) -> Path:
 def _as_lesion_model(source: Path, checkpoint: dict, weights: Mapping[str, torch.Tensor]) -> ModelFolder:
     """The released plans in this project's form: one configuration, its network by head, labels lesion-only."""
     released = _released(source, checkpoint)
-    if released.n_channels != 3:
+    if released.n_channels != 3 + released.previous_mask:
         raise InputError(
             f"takes {released.n_channels} channels, not CT, PET and clicks",
             where=source,
@@ -117,7 +118,8 @@ def _as_lesion_model(source: Path, checkpoint: dict, weights: Mapping[str, torch
         )
     channels = released.dataset.get("channel_names", dataset_json(0)["channel_names"])
     organs = [tensor for key, tensor in weights.items() if key.startswith(ORGAN_HEAD)]
-    return _with_network(released, {**dataset_json(0), "channel_names": channels}, len(organs[0]) if organs else 0)
+    dataset = {**dataset_json(0, previous_mask=released.previous_mask), "channel_names": channels}
+    return _with_network(released, dataset, len(organs[0]) if organs else 0)
 
 
 def _as_starting_model(source: Path, checkpoint: dict) -> ModelFolder:

@@ -46,6 +46,11 @@ class ModelFolder:
         """Number of input channels."""
         return len(self.dataset.get("channel_names") or self.dataset["modality"])
 
+    @property
+    def previous_mask(self) -> bool:
+        """Whether the last input channel is the mask of the round before (0 in the first one)."""
+        return bool(self.dataset.get("previous_mask"))
+
     def checkpoint(self, fold: int | str) -> Path:
         """Path of the final checkpoint of `fold`."""
         return self.path / f"fold_{fold}" / CHECKPOINT

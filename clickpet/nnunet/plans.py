@@ -20,6 +20,8 @@ from clickpet.nnunet.nonzero_box import nonzero_box
 CONFIGURATION = "3d_fullres"
 #: Normalisation by channel as the autoPET III winner has it: CT's scheme for CT and PET, clicks left alone.
 CHANNELS = {"0": "CT", "1": "CT", "2": "noNorm"}
+#: Channel of the mask of the round before, in models that take one.
+PREVIOUS_MASK = "3"
 LABELS = {"background": 0, "lesion": 1}
 PERCENTILES = (0.5, 50.0, 99.5)
 SAMPLES_PER_CASE = 10_000
@@ -30,8 +32,14 @@ NOMINAL_SPACING_MM = (3.0, 2.036, 2.036)
 NOMINAL_SHAPE = (326, 400, 400)
 
 
-def dataset_json(n_training: int) -> dict:
-    """nnU-Net's dataset.json of a lesion model: CT, PET and clicks in, lesion out."""
+def dataset_json(n_training: int, *, previous_mask: bool = False) -> dict:
+    """nnU-Net's dataset.json of a lesion model: CT, PET and clicks in, lesion out.
+
+    previous_mask : the model takes the mask of the round before as a fourth channel, and the file says so.
+    """
+    if previous_mask:
+        channels = {**CHANNELS, PREVIOUS_MASK: "noNorm"}
+        return {**dataset_json(n_training), "channel_names": channels, "previous_mask": True}
     return {
         "channel_names": CHANNELS,
         "labels": LABELS,
@@ -177,11 +185,18 @@ class Topology:
 
 
 def network_plans(
-    plans: dict, *, patch_size: Sequence[int], batch_size: int, organ_classes: int, topology: Topology | None = None
+    plans: dict,
+    *,
+    patch_size: Sequence[int],
+    batch_size: int,
+    organ_classes: int,
+    topology: Topology | None = None,
+    previous_mask: bool = False,
 ) -> dict:
     """Plans with the network for the given patch: nnU-Net's topology rules, ResEncL blocks, two heads.
 
-    patch_size : (z, y, x) in voxels;  organ_classes : of the organ head, background included, 0 for none.
+    patch_size : (z, y, x) in voxels;  organ_classes : of the organ head, background included, 0 for none;
+    previous_mask : as for `dataset_json`.
     Raises InputError if the patch is not divisible as the topology needs it.
     """
     from nnunetv2.experiment_planning.experiment_planners.network_topology import get_pool_and_conv_props
@@ -217,6 +232,11 @@ def network_plans(
     if organ_classes:
         arch["network_class_name"] = "clickpet.nnunet.network.DualHeadResidualEncoderUNet"
         kwargs["organ_classes"] = organ_classes
+    if previous_mask:  # handled as the clicks are
+        for key in ("normalization_schemes", "use_mask_for_norm"):
+            configuration[key] = [*configuration[key], configuration[key][-1]]
+        intensities = plans["foreground_intensity_properties_per_channel"]
+        intensities[PREVIOUS_MASK] = dict(intensities["2"])
     median_voxels = float(np.prod(configuration["median_image_size_in_voxels"], dtype=np.float64))
     configuration.update(
         patch_size=[int(length) for length in patch_size],

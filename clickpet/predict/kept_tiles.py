@@ -60,6 +60,7 @@ class KeptTiles:
         self._read_clicks = read_clicks
         self._same_bits = same_bits
         self._order = list(ensemble.tiles)
+        self._place = {start: place for place, start in enumerate(self._order)}
         self._digests: dict[Start, bytes] = {}
         self._outputs: OrderedDict[View, TileOutput] = OrderedDict()
         self._sums: dict[Start, tuple[float, float]] = {}
@@ -128,7 +129,7 @@ class KeptTiles:
     def _group_size(self, start: Start) -> int:
         """Tiles of the group in which the tile runs when all tiles run: the last group may be a smaller one."""
         size, number = self.ensemble.group, len(self._order)
-        return number % size if self._order.index(start) >= number - number % size else size
+        return number % size if self._place[start] >= number - number % size else size
 
     def _run(self, starts: list[Start]) -> dict[Start, TileOutput]:
         """Outputs of tiles that are to run in groups of one size, which may be more than there are.

@@ -38,6 +38,8 @@ class StudyPredictor:
     training, CANONICAL, whatever the order in which the study is stored; masks and maps come out in the study's own
     order. Raises InputError if shapes differ or an option makes no sense, and where a network gives NaN or infinite
     values.
+
+    Networks with a channel for the mask before are shown that of the last prediction here, nothing at first.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class StudyPredictor:
         self._case: _PreparedCase | None = None
         self._prediction: Prediction | None = None
         self._seen: tuple[Box, np.ndarray] | None = None
+        self._mask_before: np.ndarray | None = None
 
     @property
     def kept_bytes(self) -> int:
@@ -114,6 +117,8 @@ class StudyPredictor:
         clicked = bool(heatmap[clicks_box].any())
         content = union(self._scan_box, clicks_box) if clicked else self._scan_box
         changed = None
+        if self._ensemble.model.previous_mask:
+            return self._predict_after(heatmap, content, clock)
         if self._case is None or self._case.grid.content != content:
             self._forget()
             self._case = self._prepare(heatmap, content)
@@ -128,6 +133,17 @@ class StudyPredictor:
         self._seen = clicks_box, heatmap[clicks_box].copy()
         details = {**self._prediction.details, "seconds": clock.seconds}
         return replace(self._prediction, details=details, tiles_run=tiles_run)
+
+    def _predict_after(self, heatmap: np.ndarray, content: Box, clock: _Clock) -> Prediction:
+        """`_predict` of networks that also see the mask before, which may change anywhere: nothing is kept."""
+        before = self._mask_before
+        self._forget()
+        self._mask_before = np.zeros_like(heatmap) if before is None else before
+        self._case = self._prepare(heatmap, content)
+        clock.lap("prepare")
+        prediction = self._run(None, None, clock)
+        self._mask_before = prediction.mask.astype(np.float32)
+        return replace(prediction, details={**prediction.details, "seconds": clock.seconds})
 
     def _difference(self, heatmap: np.ndarray, clicks_box: Box) -> Box | None:
         """Box (x, y, z) of the voxels of a heatmap that are not those of the one before; None if there are none."""
@@ -154,9 +170,11 @@ class StudyPredictor:
         if callable(axes):
             axes = axes(Workload(self._suv.size, len(tiles), len(ensemble.folds)))
         axes = tuple(axis for axis in sorted(axes) if axis in ensemble.allowed_axes)
-        again = self._limit_bytes > 0 and not options.nnunet_arithmetic
+        with_mask = ensemble.model.previous_mask
+        again = self._limit_bytes > 0 and not options.nnunet_arithmetic and not with_mask
         ahead = range(CLICKS) if again else ()
-        image = NetworkInput(grid, [self._ct, self._suv, heatmap], tiles.box, ahead=ahead)
+        channels = [self._ct, self._suv, heatmap, *([self._mask_before] if with_mask else [])]
+        image = NetworkInput(grid, channels, tiles.box, ahead=ahead)
         self._batch = self._batch or ensemble.batch_for(axes)
         case = _PreparedCase(grid, tiles, axes, image)
         if again:

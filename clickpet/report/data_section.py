@@ -47,7 +47,8 @@ def cohort_table(run: RunResults) -> Table:
     cohort = run.cohort.copy()
     cohort["tracer"] = _known_tracers(run)
     wanted = [name for name in ("slug", "truth_lesions", "truth_volume_ml") if name in run.scores]
-    cohort = cohort.merge(run.scores[wanted], on="slug", how="left")
+    if wanted:
+        cohort = cohort.merge(run.scores[wanted], on="slug", how="left")
     for name in ("truth_lesions", "truth_volume_ml"):
         if name not in cohort:
             cohort[name] = float("nan")

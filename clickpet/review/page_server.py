@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
-import traceback
 from collections.abc import Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -15,7 +13,7 @@ from fastapi.responses import FileResponse, JSONResponse
 from pydantic import BaseModel, Field
 
 from clickpet.errors import InputError
-from clickpet.review.access import Access
+from clickpet.review.access import TokenPath
 from clickpet.review.desk import Desk, NotOpenError
 
 PAGE = Path(__file__).parent / "page"
@@ -41,10 +39,10 @@ class Interaction(BaseModel):
     points: Annotated[list[tuple[Index, Index, Index]], Field(min_length=1, max_length=2000)]
 
 
-def make_app(desk: Desk, *, token: str, hosts: set[str], on_finish: Callable[[], None] | None = None) -> FastAPI:
+def make_app(desk: Desk, *, token: str, on_finish: Callable[[], None] | None = None) -> FastAPI:
     """The application that serves the page for the studies of `desk`.
 
-    token, hosts : see `Access`;  on_finish : called when the page says that all is done (None: it cannot).
+    token : first part of every path;  on_finish : called when the page says that all is done (None: it cannot).
     """
 
     @asynccontextmanager
@@ -57,7 +55,7 @@ def make_app(desk: Desk, *, token: str, hosts: set[str], on_finish: Callable[[],
         desk.close_all()
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
-    app.add_middleware(Access, token=token, hosts=hosts)
+    app.add_middleware(TokenPath, token=token)
     _add_page(app)
     _add_studies(app, desk)
 
@@ -72,22 +70,11 @@ def make_app(desk: Desk, *, token: str, hosts: set[str], on_finish: Callable[[],
     async def refused(request: Request, error: InputError) -> JSONResponse:
         return JSONResponse({"error": str(error)}, 422)
 
-    @app.exception_handler(Exception)
-    async def failed(request: Request, error: Exception) -> JSONResponse:
-        print(f"review: {failure_text(error)}", file=sys.stderr, flush=True)
-        return JSONResponse({"error": f"this failed ({type(error).__name__}); the study stays open"}, 500)
-
     @app.exception_handler(NotOpenError)
     async def not_open(request: Request, error: NotOpenError) -> JSONResponse:
         return JSONResponse({"error": "this study is not open"}, 410)
 
     return app
-
-
-def failure_text(error: BaseException) -> str:
-    """Kind and place of an error of the program, without its text, which may hold what is in a study."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return f"{type(error).__name__} at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "error"
 
 
 async def _sweep(desk: Desk) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from clickpet.live.session import LiveSession
 
 #: Upper ends of the SUV window at first, g/ml, as in the report's pictures: PSMA lesions are hotter than FDG's.
-SUV_WINDOW = {"fdg": 7.0, "psma": 15.0, "": 7.0}
+SUV_WINDOW = {"fdg": 10.0, "psma": 15.0, "": 10.0}
 #: Columns of the table of lesions.
 COLUMNS = ("lesion", "volume_ml", "suv_max", "suv_peak", "tlg")
 
@@ -55,9 +55,8 @@ class Review:
             scans = self.opened.scans
             session = LiveSession(self.source.models())
             session.set_study(ct=scans.ct, pet=scans.suv, affine=scans.affine, tracer=self.opened.tracer or None)
-            for kind in KINDS:
-                for voxel in getattr(self.opened.clicks, kind):
-                    session.add(kind, [voxel])
+            for one in self.opened.clicks.interactions():
+                session.add(one.kind, one.points)
             self._session = session
         return self._session
 

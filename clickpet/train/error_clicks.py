@@ -15,8 +15,8 @@ from clickpet.train.options import CorrectionOptions
 from clickpet.train.patch_heatmap import add_correction
 from clickpet.train.stored_clicks import StoredClicks
 
-#: Channels of a patch before the last one, SUV: CT, PET and clicks.
-CLICKS = 2
+#: Channel of the clicks, after CT and PET, and that of the mask before the last correction, where there is one.
+CLICKS, MASK = 2, 3
 
 
 class ErrorClicks:
@@ -41,13 +41,15 @@ class ErrorClicks:
     def __call__(self, batch: dict, network: nn.Module, rng: np.random.Generator, *, rounds: int) -> dict:
         """A batch as the training step takes it, of one whose images end with a channel of SUV (-inf: outside).
 
-        batch : "data" float32 (batch, CT PET clicks SUV, z, y, x), "target" (batch, lesion ..., z, y, x) or a list of
-        them, finest first, "keys" (names of the cases); all on the device of `network`, which is left as it was. The
-        click channel is written to.  rng : the only source of random numbers.  rounds : of a pass and a correction in
+        batch : "data" float32 (batch, CT PET clicks SUV, z, y, x), or with a mask of nothing before SUV; "target"
+        (batch, lesion ..., z, y, x) or a list of them, finest first; "keys" (names of the cases); all on the device of
+        `network`, which is left as it was. Written to are the click channel and that of the mask: what was predicted
+        before the last correction.  rng : the only source of random numbers.  rounds : of a pass and a correction in
         each patch; a patch without error is left alone from then on.
         """
         data, target, keys = batch["data"], batch["target"], batch["keys"]
-        images, suvs = data[:, : CLICKS + 1], data[:, CLICKS + 1]
+        images, suvs = data[:, :-1], data[:, -1]
+        with_mask = images.shape[1] > MASK
         truths = (target[0] if isinstance(target, list) else target)[:, 0] == 1
         left = set(range(len(images)))
         for _ in range(rounds):
@@ -57,6 +59,8 @@ class ErrorClicks:
                     images[place, CLICKS], suvs[place], truths[place], predicted[place], keys[place], rng
                 ):
                     left.remove(place)
+                elif with_mask:
+                    images[place, MASK] = predicted[place]
             if not left:
                 break
         return {**batch, "data": images.contiguous()}

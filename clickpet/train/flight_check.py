@@ -68,9 +68,15 @@ def check_training(
     made-up study, which is cached), "tile_s" (prediction of one patch) and, of a GPU, "peak_memory_gib" (what torch
     held) and "memory_gib" (what the card has); where not "reason".
     """
+    options = options or TrainingOptions()
     stock = nominal_plans(spacing)
     plans = network_plans(
-        stock, patch_size=patch_size, batch_size=batch_size, organ_classes=organ_classes, topology=topology
+        stock,
+        patch_size=patch_size,
+        batch_size=batch_size,
+        organ_classes=organ_classes,
+        topology=topology,
+        previous_mask=options.previous_mask,
     )
     record = {
         "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
@@ -83,7 +89,6 @@ def check_training(
     }
     try:
         with tempfile.TemporaryDirectory() as folder:
-            options = options or TrainingOptions()
             study = store_study(Path(folder, "preprocessed"), patch_size) if preprocessed is None else preprocessed
             job = _job(Path(folder), plans, options, study, device, workers, augment_on_device)
             record |= {"fits": True, **_measure(job, steps)}
@@ -138,7 +143,7 @@ def _job(
     write_json(folder / "dataset_fingerprint.json", {})
     return TrainingJob(
         plans=plans,
-        dataset=dataset_json(1),
+        dataset=dataset_json(1, previous_mask=options.previous_mask),
         fold="all",
         case_split=(["study"], ["study"]),
         preprocessed=str(preprocessed),

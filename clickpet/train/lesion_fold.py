@@ -127,7 +127,7 @@ def train_lesion_fold(
         **curves,
         "training_cases": list(case_split[0]),
         "validation_cases": list(case_split[1]),
-        "input_channels": IMAGE_CHANNELS + 1,
+        "input_channels": IMAGE_CHANNELS + 1 + options.previous_mask,
         "options": asdict(options),
         "key": key,
         "weights": weights_digest(checkpoint["network_weights"]),

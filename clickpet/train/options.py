@@ -15,10 +15,10 @@ class TrainingOptions:
     "all", "random" (0 to all of a case's clicks, drawn for every patch) or "errors" (also corrections of the network's
     own errors);  corrections : keyword arguments of `CorrectionOptions` for "errors" (None: its defaults);
     organ_loss_weight : of the organ loss beside the lesion loss;  lesion_free_loss_weight : of the loss term of patches
-    without lesion, 0 for none;  misalignment : keyword arguments of
-    `clickpet.train.augmentation.MisalignChannel`, or None for none;  save_every : epochs between checkpoints;
-    seed : of everything random;  pretrained_stem, pretrained_head : as `clickpet.train.pretrained.start_from` takes
-    them ("stem", "lesion_head").
+    without lesion, 0 for none;  previous_mask : the mask before a correction is a fourth channel, for "errors";
+    misalignment : keyword arguments of `clickpet.train.augmentation.MisalignChannel`, or None for none;  save_every :
+    epochs between checkpoints;  seed : of everything random;  pretrained_stem, pretrained_head : as
+    `clickpet.train.pretrained.start_from` takes them ("stem", "lesion_head").
     """
 
     epochs: int = 1500
@@ -32,6 +32,7 @@ class TrainingOptions:
     corrections: dict | None = None
     organ_loss_weight: float = 1.0
     lesion_free_loss_weight: float = 0.0
+    previous_mask: bool = False
     misalignment: dict | None = None
     save_every: int = 10
     seed: int = 42
@@ -50,6 +51,7 @@ _FROM_CONFIG = (
     "training_clicks",
     "organ_loss_weight",
     "lesion_free_loss_weight",
+    "previous_mask",
     "misalignment",
     "pretrained_stem",
     "pretrained_head",

@@ -19,17 +19,20 @@ class RandomClicksDataset(nnUNetDatasetBlosc2):
     The stored data hold CT, PET and SUV (`scripts/preprocess_case.py`), the properties the clicks; what the loader sees
     is CT, PET and one heatmap.
 
-    with_suv : SUV follows the heatmap, for those that draw more clicks into the patch;  without_clicks : share of the
+    with_mask : a mask of nothing follows the heatmap;  with_suv : SUV comes last, for those that draw more clicks into
+    the patch;  without_clicks : share of the
     patches that show no click, the others show 1 to all; None: every number from 0 to all is as likely.
     """
 
+    with_mask: bool = False
     with_suv: bool = False
     without_clicks: float | None = None
 
     def load_case(self, identifier):
         data, segmentation, previous, properties = super().load_case(identifier)
         stored = stored_clicks(properties, where=f"{self.source_folder}/{identifier}.pkl")
-        return _DrawnClicks(data, stored, self._number(stored.most), self.with_suv), segmentation, previous, properties
+        shown = self._number(stored.most)
+        return _DrawnClicks(data, stored, shown, self.with_mask, self.with_suv), segmentation, previous, properties
 
     def clicks_of(self, identifier: str) -> StoredClicks:
         """The clicks of a case."""
@@ -52,14 +55,15 @@ def stored_clicks(properties: dict, *, where: object) -> StoredClicks:
 
 
 class _DrawnClicks:
-    """View of stored data (CT, PET, SUV) as CT, PET and the heatmap of the first `clicks` clicks, then SUV if asked."""
+    """View of stored data (CT, PET, SUV) as CT, PET, the heatmap of the first `clicks` clicks and what is asked for."""
 
-    def __init__(self, data, stored: StoredClicks, clicks: int, with_suv: bool):
+    def __init__(self, data, stored: StoredClicks, clicks: int, with_mask: bool, with_suv: bool):
         self._data = data
         self._stored = stored
         self._clicks = clicks
+        self._with_mask = with_mask
         self._with_suv = with_suv
-        self.shape = (IMAGE_CHANNELS + 1 + with_suv, *data.shape[1:])
+        self.shape = (IMAGE_CHANNELS + 1 + with_mask + with_suv, *data.shape[1:])
         self.ndim = data.ndim
         self.dtype = data.dtype
 
@@ -71,7 +75,8 @@ class _DrawnClicks:
         box = tuple(slice(*part.indices(length)[:2]) for part, length in zip(box, self.shape[1:], strict=True))
         read = self._data[(slice(None) if self._with_suv else slice(0, IMAGE_CHANNELS), *box)]
         heatmap = self._stored.heatmap(self._suv, box, self._clicks)[None]
-        return np.concatenate((read[:IMAGE_CHANNELS], heatmap, read[IMAGE_CHANNELS:]))
+        masks = [np.zeros_like(heatmap)] if self._with_mask else []
+        return np.concatenate((read[:IMAGE_CHANNELS], heatmap, *masks, read[IMAGE_CHANNELS:]))
 
     def _suv(self, box: Box) -> np.ndarray:
         return self._data[(slice(IMAGE_CHANNELS, IMAGE_CHANNELS + 1), *box)][0]

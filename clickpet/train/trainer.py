@@ -150,6 +150,8 @@ class ClickPetTrainer(nnUNetTrainer):
 
     def get_tr_and_val_datasets(self):
         training, validation = super().get_tr_and_val_datasets()
+        for dataset in (training, validation) if self.options.previous_mask else ():
+            dataset.with_mask = True
         if self.options.training_clicks == "errors":
             corrections = CorrectionOptions(**self.options.corrections or {})
             training.with_suv, training.without_clicks = True, corrections.without_clicks

@@ -1,11 +1,11 @@
 """Live sessions: one more click on a whole body.
 
 A PET/CT of 400 x 400 x 326 voxels on the network's grid, tiles of 192 and of 96 voxels, tile step 0.6, one mirrored
-axis, five folds of a network that costs nothing. From scratch is `LesionEnsemble.predict` with the heatmap of all
-clicks, post-processing and lesion table; live is a session that knows the clicks before. Clicks are random voxels of
-the body, tumour or background. Rows of tiles show tiles in place of seconds, live the median over clicks; rows of
-seconds the median outside the networks over the first clicks. The last row is a phantom patient with untrained networks
-of the demo's size: seconds with the networks, from a click to the new mask and table.
+axis, five folds of a network that costs nothing. From scratch is the first prediction of a session, with
+post-processing and lesion table; live is each one after it. Clicks are random voxels of the body, tumour or background.
+Rows of tiles show tiles in place of seconds, live the median over clicks; rows of seconds the median
+outside the networks over the first clicks. The last row is a phantom patient with untrained networks of the demo's
+size: seconds with the networks, from a click to the new mask and table.
 """
 
 from __future__ import annotations

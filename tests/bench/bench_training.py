@@ -146,7 +146,7 @@ def errors_row() -> dict:
         "ours_s": errors_s,
         "ratio": plain_s / errors_s,
         "goal": 1 / 1.5,
-        "note": f"{errors_s / plain_s:.2f} times a plain step; {options.rounds} rounds {by_rounds[-1] / plain_s:.2f} times",
+        "note": f"{errors_s / plain_s:.2f} times; {options.rounds} rounds {by_rounds[-1] / plain_s:.2f} times",
     }
 
 

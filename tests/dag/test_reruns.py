@@ -143,6 +143,15 @@ def test_training_on_errors_re_runs_preprocessing_trainings_and_what_follows(wor
     assert not rules(jobs) & (OWN | BEFORE_TRAINING)
 
 
+def test_the_mask_before_plans_the_network_and_preprocesses_nothing_more(workflow):
+    plain, masked = (
+        rules(workflow.would_run(CONFIG + f"train: {{training_clicks: errors{more}}}\n"))
+        for more in ("", ", previous_mask: true")
+    )
+    assert masked - plain == {"plan_training"}
+    assert plain <= masked
+
+
 def test_the_loss_of_patches_without_lesion_re_runs_trainings_and_what_follows(workflow):
     jobs = workflow.would_run(CONFIG + "train: {lesion_free_loss_weight: 1}\n")
     assert rules(jobs) >= {"train_lesion_fold", "predict_case", "predict_interactive"}

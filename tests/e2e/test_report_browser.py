@@ -119,7 +119,8 @@ def saved(page, table):
     return page.value(
         "(async () => { let blob;"
         "const make = URL.createObjectURL, click = HTMLAnchorElement.prototype.click;"
-        "URL.createObjectURL = given => { blob = given; return 'data:,'; }; HTMLAnchorElement.prototype.click = () => {};"
+        "URL.createObjectURL = given => { blob = given; return 'data:,'; };"
+        "HTMLAnchorElement.prototype.click = () => {};"
         f"document.querySelector('#{table} button.save').click();"
         "URL.createObjectURL = make; HTMLAnchorElement.prototype.click = click;"
         "return (await blob.text()).trimEnd().split('\\n').map(line => line.split('\\t')); })()"

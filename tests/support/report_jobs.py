@@ -60,7 +60,7 @@ def write_report(
     if not (results / "provenance.json").exists():
         run_script(
             "write_provenance",
-            input={"cohort": results / "cohort.tsv", "scores": tables["scores"]},
+            input={"cohort": results / "cohort.tsv", **{name: tables[name] for name in ("scores",) if name in tables}},
             output={"provenance": results / "provenance.json"},
             params={"config": made.config, "benchmarks": str(made.path("benchmarks"))},
             log=log / "write_provenance.log",

@@ -88,6 +88,20 @@ def dataset(channels=CHANNELS) -> dict:
     }
 
 
+def with_previous_mask(folder: Path) -> Path:
+    """A model folder by `write_model` with four channels, made one whose fourth is the mask of the round before."""
+    the_plans, the_dataset = (json.loads((folder / f"{name}.json").read_text()) for name in ("plans", "dataset"))
+    configuration = the_plans["configurations"]["3d_fullres"]
+    for key in ("normalization_schemes", "use_mask_for_norm"):
+        configuration[key].append(configuration[key][-1])
+    intensities = the_plans["foreground_intensity_properties_per_channel"]
+    intensities["3"] = intensities["2"]
+    the_dataset["previous_mask"] = True
+    (folder / "plans.json").write_text(json.dumps(the_plans))
+    (folder / "dataset.json").write_text(json.dumps(the_dataset))
+    return folder
+
+
 def write_model(folder: Path, folds=(0,), *, seed: int = 0, channels=CHANNELS, scale: float = 1.0, **options) -> Path:
     """A model folder with random weights; logits are blown up by `scale`."""
     from clickpet.nnunet.model_folder import build_network, read_model_folder

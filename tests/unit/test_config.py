@@ -114,6 +114,7 @@ def test_a_mistake_is_one_clear_line(given, line):
             {"train": {"training_clicks": "errors"}, "heatmap": {"keep_clicked": True}},
             "use compat: paper and keep_clicked: false, or random",
         ),
+        ({"train": {"previous_mask": True}}, "config: train.previous_mask: true needs train.training_clicks: errors"),
         ({"predict": {"models": "{x}"}}, "config: predict.models: '{x}' holds braces"),
         ({"organs": {"scheme": {str(n): "x" for n in range(20_000)}}}, "config: holds more than 10000 values"),
     ],

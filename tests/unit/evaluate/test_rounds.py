@@ -15,6 +15,7 @@ from clickpet.evaluate.rounds import RoundsOfStudy, added_in_round, given_reader
 from clickpet.evaluate.rounds_tables import (
     lesion_free_table,
     rounds_table,
+    safety_of_clicks,
     safety_table,
     sizes_table,
     summarise_rounds,
@@ -210,6 +211,12 @@ class TestTables:
         assert math.isnan(safety.loc[1, "largest_fall"])
         assert safety.loc["all", "far_changed_ml"] == 3.0
         assert safety.loc[1, "tumor_inside"] == 1.0
+
+    def test_safety_of_clicks(self):
+        scores = [{**row, "clicks": row["round"]} for row in self.TABLE.to_dict("records")]
+        expected = safety_table(self.TABLE).rename(columns={"round": "clicks"})
+        pd.testing.assert_frame_equal(safety_of_clicks(scores), expected)
+        assert len(safety_of_clicks([{"slug": "a", "clicks": 0}])) == 0
 
     def test_sizes(self):
         lesions = pd.DataFrame(

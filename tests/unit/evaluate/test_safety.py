@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clickpet.clicks.model import Clicks, Interaction
-from clickpet.evaluate.safety import far_change_ml, honoured
+from clickpet.evaluate.safety import added_clicks, answer_to, far_change_ml, honoured
 
 AFFINE = np.array([[-4.0, 0, 0, 60], [0, 3.0, 0, -35], [0, 0, 5.0, -900], [0, 0, 0, 1]])
 VOXEL_ML = 0.06
@@ -51,3 +51,18 @@ def test_five_centimetres_are_not_far(x, far):
     after[x, 0, 0] = 1
     affine = np.diag([5.0, 5.0, 5.0, 1.0])
     assert (far_change_ml(before, after, [Interaction("tumor", [[0, 0, 0]])], affine) > 0) == far
+
+
+def test_the_answer_to_what_was_added():
+    before, after = np.zeros((20, 3, 3)), np.zeros((20, 3, 3))
+    after[[1, 19], 0, 0] = 1
+    clicks = Clicks([[1, 0, 0]], [[19, 0, 0]])
+    affine = np.diag([5.0, 5.0, 40.0, 1.0])  # a voxel of 1 ml
+    added = added_clicks(clicks, 0, 1)
+    assert added == clicks.interactions()
+    assert added_clicks(clicks, 1, 2) == []
+    answer = answer_to(after, clicks, added[:1], affine, before)
+    assert (answer["points"], answer["changed_ml"], answer["far_changed_ml"]) == (1, 2.0, 1.0)
+    assert (answer["tumor_inside"], answer["background_outside"]) == (1, 0)
+    assert answer_to(after, clicks, [], affine, before)["far_changed_ml"] == 0
+    assert np.isnan(answer_to(after, clicks, added, affine, None)["changed_ml"])

@@ -108,3 +108,25 @@ def test_two_sessions_at_once_share_the_models(models, study, clicks):
         thread.join()
     for place, mask in enumerate(alone):
         np.testing.assert_array_equal(found[place], mask)
+
+
+def test_scribbles_count_as_one_interaction(session, study, clicks, folder, models):
+    """And closing gives back what was kept."""
+    scribble = clicks.tumor[0] + np.array([[0, 0, 0], [1, 0, 0], [2, 0, 0]])
+    session.add("background", clicks.background[0])
+    session.add("tumor", scribble)
+    first = session.predict()
+    session.add("tumor", clicks.tumor[1])
+    second = session.predict()
+    assert second.tiles_run + second.tiles_kept == first.tiles_run
+    assert second.tiles_kept > 0
+    assert session.undo()
+    back = session.predict()
+    assert back.tiles_run == 0
+    np.testing.assert_array_equal(back.mask, first.mask)
+    expected = segment_patient(study, session.clicks, models=folder / "models", config=models.config)
+    np.testing.assert_array_equal(back.mask, expected.mask)
+    assert session.clicks.sizes("tumor") == [3]
+    assert 0 < session.kept_bytes <= session.memory_limit_bytes
+    session.close()
+    assert session.kept_bytes == 0

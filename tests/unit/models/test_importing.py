@@ -5,9 +5,10 @@ import json
 import pytest
 import torch
 from foreign_weights import Hostile, tracer_weights
-from tiny_models import checkpoint, write_model
+from tiny_models import CHANNELS, checkpoint, with_previous_mask, write_model
 
 from clickpet.errors import InputError
+from clickpet.models.exporting import export_model
 from clickpet.models.importing import fit_weights, import_lesion_model, import_pretrained, import_tracer_models
 from clickpet.nnunet.model_folder import build_network, load_network, read_model_folder
 from clickpet.tracer.network import load_discriminator
@@ -157,6 +158,23 @@ def test_two_channel_models_are_pointed_to_the_pretrained_start(tmp_path):
     released = write_model(tmp_path / "released", channels={"0": "CT", "1": "CT"})
     with pytest.raises(InputError, match=r"takes 2 channels, not CT, PET and clicks; .*train\.pretrained"):
         import_lesion_model(released, tmp_path / "fdg", folds=(0,))
+
+
+def test_a_fourth_channel_must_be_the_mask_of_the_round_before(tmp_path):
+    four = write_model(tmp_path / "four", channels={**CHANNELS, "3": "noNorm"}, scale=3)
+    with pytest.raises(InputError, match="takes 4 channels"):
+        import_lesion_model(four, tmp_path / "fdg", folds=(0,))
+    import_lesion_model(with_previous_mask(four), tmp_path / "fdg", folds=(0,))
+    imported = read_model_folder(tmp_path / "fdg")
+    assert imported.previous_mask
+    assert imported.n_channels == 4
+    export_model(tmp_path / "fdg", tmp_path / "plain", folds=(0,))
+    assert read_model_folder(tmp_path / "plain").previous_mask
+    image = torch.randn(1, 4, 16, 16, 16, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        networks = [load_network(read_model_folder(tmp_path / name), 0) for name in ("four", "fdg", "plain")]
+        first, *others = (network(image) for network in networks)
+    assert all(torch.equal(first, other) for other in others)
 
 
 def test_another_architecture_is_refused(released, tmp_path):

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import gaussian_filter
-from tiny_models import write_model
+from tiny_models import CHANNELS, with_previous_mask, write_model
 
 from clickpet.clicks.heatmap import draw_heatmap
 from clickpet.clicks.heatmap_options import HeatmapOptions
@@ -208,3 +208,51 @@ def test_after_an_error_the_next_prediction_is_whole(ensembles, scan):
         study.predict(heatmap_of([("tumor", [(10, 8, 5)])], suv, grid))
     broken.clear()
     np.testing.assert_array_equal(study.predict(heatmap_of([], suv, grid)).mask, first.mask)
+
+
+class Spreading(torch.nn.Module):
+    """Lesion where the heatmap or the mask of the round before is, and one voxel further along the last axis."""
+
+    def forward(self, images):
+        seen = images[:, 2].clamp(min=0) + images[:, 3]
+        seen[..., 1:] = seen[..., 1:] + seen[..., :-1]
+        return torch.stack((torch.full_like(seen, 0.5), seen), 1)
+
+
+def test_networks_are_shown_the_mask_of_the_round_before(tmp_path):
+    folder = with_previous_mask(write_model(tmp_path / "fdg", channels={**CHANNELS, "3": "noNorm"}, scale=3))
+    shape, grid = (20, 18, 22), affine(EQUAL_MM, (1, -1, 1))
+    ct, suv = (np.random.default_rng(seed).normal(size=shape).astype(np.float32) for seed in (0, 1))
+    ensemble = LesionEnsemble.load(folder, [0])
+    ensemble.networks = [Spreading()]
+    heatmaps = np.zeros((4, *shape), np.float32)
+    heatmaps[0, 10, 9, 11] = 1
+    heatmaps[2, 3, 4, 5] = 1
+    expected, before = [], np.zeros(shape, bool)
+    for heatmap in heatmaps:  # the network's last axis is x, which it sees turned to run to the left
+        seen = (heatmap > 0) | before
+        before = seen.copy()
+        before[:-1] |= seen[1:]
+        expected.append(before)
+    options = {"mirror_axes": (), "body_box": False, "tile_step": 1.0}
+    given = {"ct": ct, "suv": suv, "affine": grid, **options}
+    found = [step.mask != 0 for step in ensemble.predict_steps(heatmaps=heatmaps, **given)]
+    np.testing.assert_array_equal(found[0], expected[0])
+    assert [mask.sum() for mask in found] == [2, 3, 6, 8]
+    for mask, right in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(mask, right)
+    alone = ensemble.predict(heatmap=heatmaps[2], **given).mask != 0  # a round of its own has nothing before it
+    assert alone.sum() == 2
+
+
+def test_the_mask_of_the_round_before_is_resampled_with_the_rest(tmp_path, scan):
+    folder = with_previous_mask(write_model(tmp_path / "fdg", channels={**CHANNELS, "3": "noNorm"}, scale=3))
+    ct, suv = scan
+    heatmap = heatmap_of([("tumor", [(12, 12, 12)])], suv, affine(OTHER_MM))
+    predictor = StudyPredictor(
+        LesionEnsemble.load(folder, [0]), ct=ct, suv=suv, affine=affine(OTHER_MM), memory_limit_bytes=10**9
+    )
+    first, second = (predictor.predict(heatmap).mask for _ in range(2))
+    assert 0.01 < first.mean() < 0.99
+    assert (first != second).any()
+    assert predictor.kept_bytes == 0

@@ -335,6 +335,18 @@ def test_no_truth_at_all(tmp_path):
     assert len(page.tables["new-patients"]) == 1 + 6
 
 
+def test_new_patients_alone_have_a_report_without_any_table_of_scores(tmp_path):
+    made = make_results(tmp_path, splits=("predict",), studies=2, interactive=False)
+    for name in ("scores", "summary"):
+        made.path("results", f"{name}.tsv").unlink()
+    text = write_report(made, figures=False).read_text(encoding="utf-8")
+    page = Page(text)
+    check_self_contained(text, page)
+    assert len(page.tables["new-patients"]) == 1 + 4
+    assert "nothing was scored" in page.words
+    assert not {"summary", "scores-by-study"} & set(page.tables)
+
+
 def test_a_single_study(tmp_path):
     page = variant(tmp_path, tracers=("psma",), splits=("test",), studies=1, pictures=False)
     assert "The cohort has 1 study of 1 patient, from 1 centre." in page.words

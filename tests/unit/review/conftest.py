@@ -14,6 +14,7 @@ from clickpet.review.desk import Desk
 from clickpet.review.page_server import make_app
 from clickpet.review.single_study import SingleStudy
 from clickpet.review.source import OpenedStudy
+from clickpet.serve.access import Gate
 
 TOKEN = "a-token"
 HOST = "127.0.0.1:8000"
@@ -91,6 +92,6 @@ def finished():
 
 @pytest.fixture
 def client(desk, finished):
-    app = make_app(desk, token=TOKEN, hosts={HOST}, on_finish=lambda: finished.append(1))
+    app = Gate(make_app(desk, token=TOKEN, on_finish=lambda: finished.append(1)), names={"127.0.0.1"})
     with TestClient(app, base_url=f"http://{HOST}/{TOKEN}/", raise_server_exceptions=False) as client:
         yield client

@@ -3,27 +3,23 @@
 import pytest
 from starlette.testclient import TestClient
 
-from clickpet.review.access import HEADERS, MOST_BYTES, new_token
+from clickpet.review.access import HEADERS
 from clickpet.review.desk import Desk
 from clickpet.review.page_server import FILES, make_app
+from clickpet.serve.access import SMALL_BODY_BYTES, Gate
 
 HOST = "127.0.0.1:8000"
 
 
 @pytest.fixture(scope="module")
 def app():
-    return make_app(Desk([]), token="right", hosts={HOST, "localhost:8000"})
+    return Gate(make_app(Desk([]), token="right"), names={"127.0.0.1", "localhost"})
 
 
 @pytest.fixture(scope="module")
 def ask(app):
     with TestClient(app, base_url=f"http://{HOST}") as client:
         yield client.request
-
-
-def test_tokens_are_long_and_new_each_time():
-    assert len({new_token() for _ in range(50)}) == 50
-    assert min(len(new_token()) for _ in range(50)) >= 32
 
 
 @pytest.mark.parametrize(
@@ -48,8 +44,8 @@ def test_only_its_own_names_are_answered(ask, host, status):
 
 @pytest.mark.parametrize(
     ("origin", "status"),
-    [(f"http://{HOST}", 404), ("http://localhost:8000", 404), ("null", 403), ("https://127.0.0.1:8000", 403),
-     ("http://evil.example", 403), (f"http://{HOST}.evil.example", 403)],
+    [(f"http://{HOST}", 404), ("http://localhost:8000", 404), ("null", 403),
+     ("http://evil.example", 403), ("http://127.0.0.1.evil.example:8000", 403)],
 )  # fmt: skip
 def test_only_its_own_pages_may_ask(ask, origin, status):
     """404: past the check, to a study that is not there."""
@@ -63,12 +59,12 @@ def test_a_form_of_another_page_cannot_post(ask):
 
 
 def test_large_bodies_are_refused_told_or_not(ask):
-    long = b"[" + b" " * MOST_BYTES + b"]"
+    long = b"[" + b" " * SMALL_BODY_BYTES + b"]"
     json_type = {"content-type": "application/json"}
     path = "/right/api/studies/0/interactions"
     assert ask("POST", path, content=long, headers=json_type).status_code == 413
-    pieces = iter([long[: MOST_BYTES // 2]] * 4)
-    assert ask("POST", path, content=pieces, headers=json_type).status_code >= 400
+    pieces = iter([long[: SMALL_BODY_BYTES // 2]] * 4)
+    assert ask("POST", path, content=pieces, headers=json_type).status_code == 413
 
 
 def test_every_answer_forbids_what_comes_from_elsewhere(ask):

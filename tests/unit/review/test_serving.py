@@ -10,6 +10,7 @@ import urllib.error
 import urllib.request
 
 import pytest
+from click_network import QUICK
 
 from clickpet.errors import InputError
 from clickpet.review.serving import serve_page
@@ -18,14 +19,22 @@ from clickpet.review.serving import serve_page
 def request(address, path="", body=None, **headers):
     data = None if body is None else json.dumps(body).encode()
     asked = urllib.request.Request(address + path, data, {"content-type": "application/json", **headers})
-    with urllib.request.urlopen(asked, timeout=60) as answer:
+    with urllib.request.urlopen(asked, timeout=300) as answer:
         return answer.read()
 
 
 @pytest.fixture
 def command(files, folder, tmp_path):
     """`clickpet review` of the patient, running."""
-    options = {"--ct": files["ct"], "--pet": files["pet"], "--models": folder / "models", "--out": tmp_path / "out"}
+    config = tmp_path / "quick.yaml"
+    config.write_text(json.dumps(QUICK))
+    options = {
+        "--config": config,
+        "--ct": files["ct"],
+        "--pet": files["pet"],
+        "--models": folder / "models",
+        "--out": tmp_path / "out",
+    }
     process = subprocess.Popen(
         [sys.executable, "-c", "from clickpet.cli.app import app; app()", "review", "--no-browser",
          *(str(part) for pair in options.items() for part in pair)],
@@ -51,7 +60,7 @@ def test_the_command_serves_its_study_to_the_token_alone_and_ends_when_told(comm
         request(address, "api/studies/0/interactions", {"kind": "tumor", "points": [[9999, 0, 0]]})
     request(address, "api/studies/0/interactions", {"kind": "tumor", "points": [[9, 9, 9]]})
     request(address, "api/finish", {})
-    out, rest = command.communicate(timeout=60)
+    out, rest = command.communicate(timeout=300)
     assert command.returncode == 0
     assert "clicks that were not saved: 1 of 1 studies" in rest
     for word in (study["name"], str(files["pet"]), "api/studies", "9999"):
@@ -62,7 +71,7 @@ def test_ctrl_c_ends_it_without_a_traceback(command):
     address = command.stderr.readline().split()[-1]
     request(address)
     command.send_signal(signal.SIGINT)
-    _, rest = command.communicate(timeout=60)
+    _, rest = command.communicate(timeout=300)
     assert command.returncode == 0
     assert "Traceback" not in rest
 

@@ -142,3 +142,28 @@ def test_lesion_is_where_its_logit_is_larger(levels):
             return [logits, None] if levels else logits
 
     assert predict_patches(Fixed().train(), torch.zeros(1, 3, 2, 1, 1)).flatten().tolist() == [True, False]
+
+
+def test_the_mask_before_the_last_correction_is_shown():
+    given = batch(3)
+    given["data"] = torch.cat((given["data"][:, :3], torch.zeros(3, 1, *SHAPE), given["data"][:, 3:]), 1)
+    given["data"][2, 0] = -1
+    given["data"][2, 0][LESION] = 1  # nothing to correct here
+
+    class WithMask(Thresholds):
+        def forward(self, images):
+            masks.append(images[:, 3].clone())
+            return super().forward(images[:, :3])
+
+    masks = []
+    result, _ = shown(given, rounds=1, network=WithMask())
+    assert result["data"].shape == (3, 4, *SHAPE)
+    assert not masks[0].any()
+    expected = torch.zeros(SHAPE)
+    expected[MISTAKEN] = 1
+    assert torch.equal(result["data"][0, 3], expected)
+    assert not result["data"][2, 3].any()
+    masks.clear()
+    given["data"][:, 2:4] = 0
+    shown(given, rounds=2, network=WithMask())
+    assert torch.equal(masks[1][0], expected)

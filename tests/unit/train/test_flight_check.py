@@ -20,6 +20,21 @@ def one_thread():
     torch.set_num_threads(1)
 
 
+@pytest.mark.parametrize("options", [
+    {"training_clicks": "random"},
+    {"training_clicks": "errors", "corrections": {"share": 1.0}},
+    {"training_clicks": "errors", "previous_mask": True, "lesion_free_loss_weight": 1.0},
+])  # fmt: skip
+def test_a_check_trains_with_the_clicks_of_the_training(options):
+    record = check_training(
+        **{**TINY, "options": TrainingOptions(misalignment={}, **options)}, organ_classes=4, steps=1
+    )
+    plain = check_training(**TINY, organ_classes=4, steps=1)
+    assert record["fits"]
+    more = 27 * 4 if options.get("previous_mask") else 0  # weights of the stem for a channel more
+    assert record["parameters"] == plain["parameters"] + more
+
+
 @pytest.mark.parametrize(("organ_classes", "workers", "on_device"), [(15, 2, True), (0, 0, True), (15, 0, False)])
 def test_a_check_measures_the_trainings_own_steps(organ_classes, workers, on_device, monkeypatch):
     losses = []

@@ -172,6 +172,24 @@ def test_a_training_on_errors_goes_on_to_the_same_bits(study, tmp_path):
     assert not same(weights, other)
 
 
+def test_a_training_with_the_mask_before_has_a_fourth_channel(study, tmp_path):
+    _, plans, _ = study
+    stock = {**plans, "configurations": {"3d_fullres": {**plans["configurations"]["3d_fullres"]}}}
+    stock["configurations"]["3d_fullres"]["spacing"] = [3.0, 3.0, 3.0]
+    four = network_plans(
+        stock, patch_size=[16, 16, 16], batch_size=2, organ_classes=15, topology=Topology([4, 8], [1, 1], 2),
+        previous_mask=True,
+    )  # fmt: skip
+    assert four["configurations"]["3d_fullres"]["normalization_schemes"][2:] == ["NoNormalization"] * 2
+    options = replace(ERRORS, previous_mask=True)
+    trained = {"plans": four, "dataset": dataset_json(4, previous_mask=True), "options": options, "where": "clicks"}
+    weights, record = train(study, tmp_path, **trained)
+    assert weights["encoder.stem.convs.0.conv.weight"].shape[1] == record["input_channels"] == 4
+    on_device, _ = train(study, tmp_path / "device", **trained, augment_on_device=True)
+    assert not same(weights, on_device)
+    assert len(plans["configurations"]["3d_fullres"]["normalization_schemes"]) == 3
+
+
 def test_a_training_on_errors_augmented_on_the_device(study, tmp_path):
     records = [
         train(study, tmp_path / name, options=ERRORS, where="clicks", augment_on_device=True)[1] for name in ("a", "b")

@@ -162,6 +162,11 @@ def test_a_case_shows_every_number_of_clicks_and_the_share_without(study, tmp_pa
     data, *_ = cases.load_case("a")
     assert data.shape == (4, *case[0].shape[1:])
     np.testing.assert_array_equal(data[box][3], case[0][(2, *box[1:])])
+    cases.with_mask = True
+    data, *_ = cases.load_case("a")
+    assert data[box].shape[0] == data.shape[0] == 5
+    assert not data[box][3].any()
+    np.testing.assert_array_equal(data[box][4], case[0][(2, *box[1:])])
 
 
 def test_a_case_that_was_stored_for_all_clicks_is_one_line(study, tmp_path):
