@@ -148,7 +148,7 @@ rule write_report:
         "../envs/core.yaml"
     params:
         worst_cases=config["report"]["worst_cases"],
-        templates=[
+        template=[
             content_hash(f"{workflow.basedir}/clickpet/report/templates/{file}")
             for file in ["report.html.j2", "report.js"]
         ],

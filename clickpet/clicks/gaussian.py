@@ -30,6 +30,7 @@ class Brush:
     border: str
     unit_peak: bool
     _lines: dict[tuple[int, int], Line] = field(default_factory=dict)
+    _inner: dict[int, tuple[int, Line]] = field(default_factory=dict)
     _last_divided: tuple = (None, None)
     _products: dict[tuple[bytes, ...], np.ndarray] = field(default_factory=dict)
 
@@ -131,16 +132,31 @@ class Brush:
         return window, self._products[key]
 
     def _line(self, axis: int, index: int) -> Line:
-        """A line of zeros with a single 1 at `index`, filtered: the part where it is not 0."""
+        """A line of zeros with a single 1 at `index`, filtered: the part where it is not 0.
+
+        Away from the ends all lines of an axis hold the same values, and one of them is filtered.
+        """
         if (axis, index) not in self._lines:
-            line, sigma = np.zeros(self.shape[axis]), self.sigma_vox[axis]
-            line[index] = 1
-            if sigma > 1e-15:  # scipy leaves an axis with sigma 0 as it is
-                line = gaussian_filter1d(line, sigma, mode=self.border, truncate=self.truncate)
-            hit = np.flatnonzero(line)
-            part = slice(int(hit[0]), int(hit[-1]) + 1)
-            self._lines[axis, index] = (part, line[part])
+            reach = int(self.truncate * self.sigma_vox[axis] + 0.5)  # of scipy's filter
+            inner = self._inner.get(axis)
+            if inner is None or not reach <= index < self.shape[axis] - reach:
+                line = self._filtered(axis, index)
+                if reach <= index < self.shape[axis] - reach:
+                    self._inner[axis] = index, line
+            else:
+                shift = index - inner[0]
+                line = slice(inner[1][0].start + shift, inner[1][0].stop + shift), inner[1][1]
+            self._lines[axis, index] = line
         return self._lines[axis, index]
+
+    def _filtered(self, axis: int, index: int) -> Line:
+        line, sigma = np.zeros(self.shape[axis]), self.sigma_vox[axis]
+        line[index] = 1
+        if sigma > 1e-15:  # scipy leaves an axis with sigma 0 as it is
+            line = gaussian_filter1d(line, sigma, mode=self.border, truncate=self.truncate)
+        hit = np.flatnonzero(line)
+        part = slice(int(hit[0]), int(hit[-1]) + 1)
+        return part, line[part]
 
 
 def _inside(part: Iterable[slice], window: Iterable[slice]) -> tuple[slice, ...]:

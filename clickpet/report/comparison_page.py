@@ -20,7 +20,7 @@ from clickpet.evaluate.comparison import (
 from clickpet.evaluate.tables import write_table
 from clickpet.files import write_text
 from clickpet.report.figures import curve_band
-from clickpet.report.method_section import definitions_block
+from clickpet.report.metric_definitions import definitions_block
 from clickpet.report.page import Cell, Figure, Section, Table, Text, estimate, number, render_page
 from clickpet.report.style import (
     GROUP_COLOURS,

@@ -8,7 +8,7 @@ import pandas as pd
 
 from clickpet.evaluate.agreement import agreement, sensitivity_by_volume
 from clickpet.evaluate.run_results import RunResults
-from clickpet.report.method_section import definitions_block
+from clickpet.report.metric_definitions import definitions_block
 from clickpet.report.page import DASH, Cell, Section, Table, Text, estimate, figure_blocks, number, study_cell
 from clickpet.report.style import tracer_name
 

@@ -44,7 +44,7 @@ def rows() -> Iterator[dict]:
         f"tube of one scribble of {POINTS} points",
         lambda: plain_tube(suv, first),
         lambda: draw_heatmap(suv, first),
-        goal=10,
+        goal=5,
         largest_input=suv.nbytes,
         note="reference: each point's Gaussian in its window",
     )

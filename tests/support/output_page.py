@@ -44,10 +44,10 @@ def _table_of_files(body: str) -> str:
 
 
 def named_columns(text: str) -> dict[str, set[str]]:
-    """{table: columns} of the section on columns, and those of `lesion_table.csv` with its own table."""
+    """{table or pattern: columns} of the section on columns, and those of `lesion_table.csv` with its own table."""
     section = re.search(r"^## Columns$(.*?)^## ", text, re.MULTILINE | re.DOTALL)[1]
     columns = {}
-    for name, cell in re.findall(r"^\| `([\w.]+)` \| (.*) \|$", section, re.MULTILINE):
+    for name, cell in re.findall(r"^\| `([^`]+)` \| (.*) \|$", section, re.MULTILINE):
         columns[name] = set(re.findall(r"`([^`]+)`", cell)) - {"lesion_table.csv"}
     lesions = re.search(r"^\| column \|.*?(?=\n\n)", text, re.MULTILINE | re.DOTALL)[0]
     columns["lesion_table.csv"] = {
@@ -75,7 +75,8 @@ def unnamed_columns(results: Path, text: str) -> dict[str, set[str]]:
     for path in [*results.glob("*.tsv"), *results.glob("cases/*/*.csv")]:
         with open(path, encoding="utf-8", newline="") as file:
             header = next(csv.reader(file, delimiter="," if path.suffix == ".csv" else "\t"))
-        unknown = {column for column in header if not _is_named(column, named.get(path.name, set()))}
+        known = [columns for name, columns in named.items() if NamedFile(name, always=False).matches(path.name)]
+        unknown = {column for column in header if not any(_is_named(column, columns) for columns in known)}
         if unknown:
             found.setdefault(path.name, set()).update(unknown)
     return found

@@ -15,8 +15,8 @@ from clickpet.report.model_section import curves_caption
 from clickpet.report.page import Definitions, Listing
 from clickpet.report.run_section import provenance_section
 
-#: Keys with limits that the schema cannot say: 0..n-1; rising.
-CONTRADICTORY = ("folds", "predict.voxel_limits")
+#: Keys with limits that the schema cannot say: 0..n-1; rising; with another key only.
+CONTRADICTORY = ("folds", "predict.voxel_limits", "train.previous_mask")
 
 
 def values_of(part: dict) -> list:
