@@ -6,10 +6,11 @@ import numpy as np
 
 from clickpet.clicks.model import KINDS, Clicks
 from clickpet.errors import InputError
-from clickpet.geometry import voxel_volume_ml
+from clickpet.geometry import spacing_mm, voxel_volume_ml
 from clickpet.postprocess.background_cut import cut_component
 from clickpet.postprocess.component_window import component_at
 from clickpet.postprocess.region_growing import grow_lesion
+from clickpet.postprocess.sharing_clicks import sharing_voxels
 
 
 def honour_clicks(
@@ -29,8 +30,8 @@ def honour_clicks(
 
     1. A voxel with clicks of both kinds contradicts itself: both are left out.
     2. A tumour click outside all lesions grows one (`grow_lesion`), which may touch and thus join others.
-    3. A background click in a lesion (18-connected component) removes it; if tumour clicks lie in it too, it is cut
-       between them (`cut_component`).
+    3. A background click in a lesion (18-connected component) removes it; if tumour clicks share it (they lie in it, or
+       it encloses them: `sharing_voxels`), it is cut between them (`cut_component`).
     Lesions that no click speaks against are left alone, and a second time changes nothing.
 
     Returns (mask, record): bool (x, y, z), and {"contradictions": voxels, "grown": [{"click", "ml"}], "removed" and
@@ -50,7 +51,7 @@ def honour_clicks(
     if not wrong:
         return mask if mask.dtype == bool else mask != 0, record
     kept = mask != 0
-    ml = voxel_volume_ml(affine)
+    edges, ml = np.array(spacing_mm(affine)), voxel_volume_ml(affine)
     for click in tumor:
         if kept[tuple(click)]:
             continue
@@ -62,9 +63,10 @@ def honour_clicks(
         if not kept[tuple(click)]:
             continue
         window, member = component_at(kept, click.tolist())
-        inside = [points[_in_window(member, window, points)] for points in (tumor, background)]
-        what = "cut" if len(inside[0]) else "removed"
-        goes = cut_component(suv, window, member, *inside, affine) if len(inside[0]) else member
+        sharing = sharing_voxels(window, member, tumor, background, edges)
+        what = "cut" if len(sharing) else "removed"
+        against = background[_in_window(member, window, background)]
+        goes = cut_component(suv, window, member, sharing, against, affine) if len(sharing) else member
         kept[window] &= ~goes
         record[what].append({"click": click.tolist(), "ml": int(goes.sum()) * ml})
     return kept, record

@@ -40,6 +40,19 @@ def pass_level(suv, lesion, start, targets):
     raise AssertionError("a lesion is connected")
 
 
+def stands_for(lesion, click, background, affine):
+    """The voxel by which a tumour click shares a lesion; None if it does not."""
+    if lesion[click]:
+        return click
+    x, y, z = click
+    lines = (lesion[:, y, z], x), (lesion[x, :, z], y), (lesion[x, y, :], z)
+    if sum(bool(line[:place].any() and line[place + 1 :].any()) for line, place in lines) < 2:
+        return None
+    free = [tuple(one) for one in np.argwhere(lesion).tolist() if tuple(one) not in background]
+    away = distance_mm(lesion.shape, affine, [click]).round(6)
+    return min(free, key=lambda one: away[one], default=None)
+
+
 def plain(mask, suv, clicks, affine, *, grow_share, grow_ml):
     """The rules of docs/output.md, "Clicks honoured", on whole volumes."""
     tumor, background = ([tuple(one) for one in points.tolist()] for points in (clicks.tumor, clicks.background))
@@ -61,7 +74,10 @@ def plain(mask, suv, clicks, affine, *, grow_share, grow_ml):
         if not kept[click]:
             continue
         lesion = part_at(kept, click)
-        inside = [[one for one in points if lesion[one]] for points in (tumor, background)]
+        inside = [
+            [voxel for one in tumor if (voxel := stands_for(lesion, one, background, affine)) is not None],
+            [one for one in background if lesion[one]],
+        ]
         goes = lesion.copy()
         if inside[0]:
             markers = np.zeros(mask.shape, int)
@@ -184,6 +200,21 @@ def test_a_background_click_at_the_rim_takes_the_rim_and_leaves_the_tumour():
     assert not kept[20, 12, 12]
     assert kept[truth].all()
     assert record["cut"][0]["click"] == [20, 12, 12]
+
+
+def test_a_tumour_with_a_cold_centre_is_cut_at_its_rim_and_not_removed():
+    places = np.stack(np.indices((25, 25, 25)), -1) - 12
+    away = np.linalg.norm(places, axis=-1)
+    suv = (10 * np.exp(-(((away - 6) / 1.5) ** 2))).astype(np.float32)
+    mask = (away >= 4) & (away <= 9)
+    clicks = Clicks([[12, 12, 12]], [[21, 12, 12]])
+    kept, record = honour_clicks(mask, suv, clicks, np.diag([4.0, 4, 4, 1]), grow_ml=0)
+    assert not record["removed"]
+    assert record["cut"][0]["ml"] < 0.1 * mask.sum() * 0.064
+    assert kept[12, 12, 12]
+    assert not kept[21, 12, 12]
+    beside = Clicks([[12, 12, 1]], [[21, 12, 12]])  # not enclosed: on one side along all axes
+    assert honour_clicks(mask, suv, beside, np.diag([4.0, 4, 4, 1]), grow_ml=0)[0].sum() == 1
 
 
 def test_a_background_click_alone_removes_its_component_and_no_other():
