@@ -82,7 +82,7 @@ def study():
 def plain_growth(suv, click, background):
     to_click, to_background = (distances_mm(points) for points in (click[None], background))
     own = to_click < to_background
-    limit = min(0.4 * suv[own & (to_click <= 10)].max(), suv[tuple(click)])
+    limit = min(0.5 * suv[own & (to_click <= 10)].max(), suv[tuple(click)])
     labels, _ = ndimage.label(own & (to_click <= (7500 / np.pi) ** (1 / 3)) & (suv >= limit), NEIGHBOURS)
     return labels == labels[tuple(click)]
 
