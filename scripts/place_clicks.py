@@ -16,7 +16,7 @@ def main(job):
         suv = read_image(job.input.suv)
         if job.input.clicks:
             clicks = read_clicks(job.input.clicks, shape=suv.shape, affine=suv.affine)
-            if job.params.get("join_touching"):
+            if job.params.join_touching:
                 clicks = join_touching(clicks, axial_axis(suv.affine))
         elif job.input.truth and job.params.simulate != "never":
             clicks = simulate_clicks(

@@ -64,9 +64,10 @@ def run_jobs(paths: dict[str, Path], results: Path) -> tuple[str, str]:
          {"ct": made["ct"], "suv": made["suv"], "record": made["case"]}, {"name": "p 1", "suv_timing": "series"}),
         ("import_label", {"label": paths["label"], "ct": made["ct"], "suv": made["suv"]},
          {"truth": made["truth"], "record": made["truth_record"], "intensities": made["intensities"]},
-         {"regions": None, "drawn_on": [paths["pet"], paths["ct"]]}),
+         {"regions": None, "values": None, "drawn_on": [paths["pet"], paths["ct"]]}),
         ("place_clicks", {"clicks": paths["clicks"], "suv": made["suv"], "truth": made["truth"]},
-         {"clicks": made["clicks"]}, {"simulate": "missing", "budget": 10, "seed": 1, "offset_vox": 0}),
+         {"clicks": made["clicks"]},
+         {"simulate": "missing", "budget": 10, "seed": 1, "offset_vox": 0, "join_touching": False}),
         ("import_organs", {"organs": paths["organs"], "suv": made["suv"], "truth": made["truth"]},
          {"organs": made["organs"]}, {"scheme": "lesiontracer", "erase_lesions": False}),
     ]  # fmt: skip
