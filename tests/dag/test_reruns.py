@@ -208,7 +208,7 @@ def test_reviewed_clicks_re_run_their_case_alone(workflow, case):
     write_text(clicks, "{}")
     jobs = workflow.would_run(rows=table.read_text().splitlines()[1:])
     assert {wildcards["case"] for _, wildcards in jobs if "case" in wildcards} == {case}
-    assert rules(jobs) >= {"place_clicks", "draw_heatmap", "predict_case", "drop_faint_specks", "rank_worklist"}
+    assert rules(jobs) >= {"place_clicks", "draw_heatmap", "predict_case", "post_process_case", "rank_worklist"}
     assert not rules(jobs) & (TRAINING | {"preprocess_case", "import_case", "find_tracer", "split_patients"})
 
 
