@@ -14,8 +14,7 @@ def score(
     pet: Annotated[Path | None, typer.Option(help="PET in SUV on the same grid, for TLG and SUVmax.")] = None,
 ) -> None:
     """Score a mask against the truth: Dice, FPV, FNV, lesion matching, volumes, under the names of the tables."""
-    from clickpet.evaluate.matching import match_lesions
-    from clickpet.evaluate.scores import check_one_grid, score_case, score_masks
+    from clickpet.evaluate.scores import check_one_grid, score_and_match, score_case
     from clickpet.files import json_text
     from clickpet.images import read_image
 
@@ -23,8 +22,8 @@ def score(
     check_one_grid(images, mend="bring truth, prediction and PET to one grid")
     truth_image, predicted = (images[str(path)] for path in (truth, prediction))
     if pet is None:
-        scores = score_masks(predicted.array, truth_image.array, truth_image.affine)
-        scores |= match_lesions(predicted.array, truth_image.array, truth_image.affine).score()
+        scores, matches = score_and_match(predicted.array, truth_image.array, truth_image.affine)
+        scores |= matches.score()
     else:
         suv = images[str(pet)].array
         scores, _ = score_case(predicted.array, truth_image.array, suv, truth_image.affine)

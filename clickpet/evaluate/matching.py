@@ -10,15 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clickpet.components import (
-    LESION_CONNECTIVITY,
-    encode_mask,
-    label_components,
-    memory_axes,
-    shared_voxels,
-    sum_by_component,
-)
-from clickpet.errors import InputError
+from clickpet.components import shared_voxels, sum_by_component
+from clickpet.evaluate.lesion_pair import LesionPair
 from clickpet.images import voxel_volume_ml
 
 #: Least IoU of a match. autoPET V.
@@ -74,19 +67,17 @@ def match_lesions(predicted: np.ndarray, truth: np.ndarray, affine: np.ndarray) 
     predicted, truth : (x, y, z), bool or any number, non-zero is lesion;  affine : (4, 4), voxel to RAS mm.
     Raises InputError for shapes that differ. autoPET V, DMM.
     """
-    if predicted.shape != truth.shape:
-        raise InputError(
-            f"prediction {predicted.shape} and truth {truth.shape} differ in shape", mend="bring both to one grid"
-        )
-    encoded_truth = encode_mask(truth, memory_axes(predicted))
-    encoded_prediction = encode_mask(predicted, encoded_truth.axes)
-    true_part, n_true = label_components(encoded_truth, LESION_CONNECTIVITY)
-    predicted_part, n_predicted = label_components(encoded_prediction, LESION_CONNECTIVITY)
-    true_voxels = sum_by_component(encoded_truth.length, true_part, n_true)
-    predicted_voxels = sum_by_component(encoded_prediction.length, predicted_part, n_predicted)
-    mine, theirs, shared = shared_voxels(encoded_truth, true_part, encoded_prediction, predicted_part)
+    return match_pair(LesionPair.label(predicted, truth), affine)
+
+
+def match_pair(pair: LesionPair, affine: np.ndarray) -> LesionMatches:
+    """`match_lesions` of masks that are labelled already."""
+    true, found = pair.truth, pair.prediction
+    true_voxels = sum_by_component(true.runs.length, true.lesion, true.count)
+    predicted_voxels = sum_by_component(found.runs.length, found.lesion, found.count)
+    mine, theirs, shared = shared_voxels(true.runs, true.lesion, found.runs, found.lesion)
     iou = shared / (true_voxels[mine] + predicted_voxels[theirs] - shared)
-    truth_iou, predicted_iou = np.zeros(n_true), np.zeros(n_predicted)
+    truth_iou, predicted_iou = np.zeros(true.count), np.zeros(found.count)
     np.maximum.at(truth_iou, mine, iou)
     np.maximum.at(predicted_iou, theirs, iou)
     voxel_ml = voxel_volume_ml(affine)

@@ -15,9 +15,9 @@ import pandas as pd
 
 from clickpet.clicks.model import Clicks, Interaction
 from clickpet.clicks.scribbles import scribble_kind, scribble_random, simulate_scribble
-from clickpet.evaluate.matching import LesionMatches, match_lesions, size_of
+from clickpet.evaluate.matching import LesionMatches, size_of
 from clickpet.evaluate.safety import answer_to
-from clickpet.evaluate.scores import score_masks
+from clickpet.evaluate.scores import score_and_match
 from clickpet.geometry import axial_axis
 
 #: What a reader adds in a round (1, 2, ...), from the mask of the round before it.
@@ -109,8 +109,7 @@ def score_rounds(
     scores, tables, before = [], [], None
     for number, mask in enumerate(masks):
         added = added_in_round(rounds, number)
-        score = score_masks(mask, truth, affine)
-        matches = match_lesions(mask, truth, affine)
+        score, matches = score_and_match(mask, truth, affine)
         empty = score["predicted_lesions"] == 0
         score["challenge_dice"] = score["dice"] if score["truth_lesions"] else float(empty)
         score |= matches.score() | answer_to(mask, rounds[number], added, affine, before)

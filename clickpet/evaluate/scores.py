@@ -11,17 +11,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clickpet.components import (
-    LESION_CONNECTIVITY,
-    component_overlap,
-    encode_mask,
-    label_components,
-    memory_axes,
-    sum_by_component,
-)
+from clickpet.components import component_overlap, sum_by_component
 from clickpet.errors import InputError
+from clickpet.evaluate.lesion_pair import LesionPair
 from clickpet.evaluate.lesion_table import measure_lesions, measure_study
-from clickpet.evaluate.matching import match_lesions
+from clickpet.evaluate.matching import LesionMatches, match_pair
 from clickpet.images import Image, grid_text, same_grid, voxel_volume_ml
 
 if TYPE_CHECKING:
@@ -51,38 +45,43 @@ def score_masks(predicted: np.ndarray, truth: np.ndarray, affine: np.ndarray) ->
     Prediction empty: fpv_ml is 0, precision NaN; with a truth that is not, dice and f1 are 0 and
     fnv_ml is the whole true volume. Raises InputError for shapes that differ.
     """
-    if predicted.shape != truth.shape:
-        raise InputError(
-            f"prediction {predicted.shape} and truth {truth.shape} differ in shape", mend="bring both to one grid"
-        )
-    encoded_prediction = encode_mask(predicted, memory_axes(predicted))
-    encoded_truth = encode_mask(truth, encoded_prediction.axes)
-    predicted_part, predicted_lesions = label_components(encoded_prediction, LESION_CONNECTIVITY)
-    true_part, truth_lesions = label_components(encoded_truth, LESION_CONNECTIVITY)
-    shared = component_overlap(encoded_truth, true_part, truth_lesions, encoded_prediction)
+    return _score_pair(LesionPair.label(predicted, truth), affine)
+
+
+def score_and_match(
+    predicted: np.ndarray, truth: np.ndarray, affine: np.ndarray
+) -> tuple[dict[str, float | int], LesionMatches]:
+    """`score_masks`, and `clickpet.evaluate.matching.match_lesions`, of masks that are labelled once for both."""
+    pair = LesionPair.label(predicted, truth)
+    return _score_pair(pair, affine), match_pair(pair, affine)
+
+
+def _score_pair(pair: LesionPair, affine: np.ndarray) -> dict[str, float | int]:
+    predicted, truth = pair.prediction, pair.truth
+    shared = component_overlap(truth.runs, truth.lesion, truth.count, predicted.runs)
     found = shared > 0
-    right = component_overlap(encoded_prediction, predicted_part, predicted_lesions, encoded_truth) > 0
-    missed_vox = int(sum_by_component(encoded_truth.length, true_part, truth_lesions)[~found].sum())
-    false_vox = int(sum_by_component(encoded_prediction.length, predicted_part, predicted_lesions)[~right].sum())
+    right = component_overlap(predicted.runs, predicted.lesion, predicted.count, truth.runs) > 0
+    missed_vox = int(sum_by_component(truth.runs.length, truth.lesion, truth.count)[~found].sum())
+    false_vox = int(sum_by_component(predicted.runs.length, predicted.lesion, predicted.count)[~right].sum())
     n_found, n_right = int(found.sum()), int(right.sum())
-    none_true = truth_lesions == 0
+    none_true = truth.count == 0
     volume_ml = voxel_volume_ml(affine)
-    sensitivity = _NAN if none_true else n_found / truth_lesions
-    precision = _NAN if predicted_lesions == 0 else n_right / predicted_lesions
-    voxels = encoded_prediction.voxels + encoded_truth.voxels
+    sensitivity = _NAN if none_true else n_found / truth.count
+    precision = _NAN if predicted.count == 0 else n_right / predicted.count
+    voxels = predicted.runs.voxels + truth.runs.voxels
     return {
         "dice": _NAN if none_true else 2 * int(shared.sum()) / voxels,
         "fpv_ml": false_vox * volume_ml,
         "fnv_ml": _NAN if none_true else missed_vox * volume_ml,
-        "truth_lesions": truth_lesions,
-        "predicted_lesions": predicted_lesions,
+        "truth_lesions": truth.count,
+        "predicted_lesions": predicted.count,
         "found_lesions": n_found,
-        "false_lesions": predicted_lesions - n_right,
+        "false_lesions": predicted.count - n_right,
         "sensitivity": sensitivity,
         "precision": precision,
         "f1": _f1(sensitivity, precision),
-        "truth_volume_ml": encoded_truth.voxels * volume_ml,
-        "prediction_volume_ml": encoded_prediction.voxels * volume_ml,
+        "truth_volume_ml": truth.runs.voxels * volume_ml,
+        "prediction_volume_ml": predicted.runs.voxels * volume_ml,
     }
 
 
@@ -106,14 +105,13 @@ def score_case(
     `clickpet.evaluate.matching.match_lesions`;  `measure_lesions` of the truth with the columns `found` and then
     `matched_iou`. Raises InputError for shapes that differ.
     """
-    score = score_masks(predicted, truth, affine)
+    score, matches = score_and_match(predicted, truth, affine)
     lesions = measure_lesions(truth, suv, affine, predicted=predicted)
     true_study = measure_study(lesions)
     predicted_study = measure_study(measure_lesions(predicted, suv, affine))
     for name in ("tlg", "suv_max"):
         score[f"truth_{name}"] = true_study[name]
         score[f"prediction_{name}"] = predicted_study[name]
-    matches = match_lesions(predicted, truth, affine)
     return {**score, **matches.score()}, lesions.assign(matched_iou=matches.largest_first())
 
 
