@@ -139,10 +139,8 @@ rule all:
             case=SCORED,
             file=[
                 *["truth.nii.gz", "truth.json", "lesion_intensities.npy", "score.json", "lesion_scores.csv"],
-                *["lesion_table.csv", "study.json"],
             ],
         ),
-        expand("results/cases/{case}/patient.html", case=slugs("test")),
         expand("results/cases/{case}/organs.nii.gz", case=TRAIN if config["organs"]["provider"] != "none" else []),
         [
             expand("results/nnunet/{tracer}/{case}{part}", tracer=t, case=train_cases(t), part=PREPROCESSED)

@@ -6,6 +6,9 @@ FIGURES += ["training_curves"] if TRAINED else []
 FIGURES += ["interactive_curves"] if INTERACTIVE else []
 FIGURES += [f"{protocol}_curves" for protocol in ROUND_PROTOCOLS]
 FIGURES = FIGURES if SCORED else []
+TEMPLATES = [
+    content_hash(f"{workflow.basedir}/clickpet/report/templates/{file}") for file in ["report.html.j2", "report.js"]
+]
 SCORES = {"scores": "results/scores.tsv", "summary": "results/summary.tsv"} if SCORED else {}
 
 
@@ -148,10 +151,7 @@ rule write_report:
         "../envs/core.yaml"
     params:
         worst_cases=config["report"]["worst_cases"],
-        template=[
-            content_hash(f"{workflow.basedir}/clickpet/report/templates/{file}")
-            for file in ["report.html.j2", "report.js"]
-        ],
+        template=TEMPLATES,
         code=code("write_report"),
     script:
         "../scripts/write_report.py"
@@ -207,10 +207,7 @@ rule write_patient_page:
     params:
         title=column("case"),
         threshold=config["predict"]["threshold"],
-        template=[
-            content_hash(f"{workflow.basedir}/clickpet/report/templates/{file}")
-            for file in ["report.html.j2", "report.js"]
-        ],
+        template=TEMPLATES,
         code=code("write_patient_page"),
     script:
         "../scripts/write_patient_page.py"

@@ -18,8 +18,7 @@ def main(job):
         )
         write_table(job.output.interactive, table)
         write_table(job.output.summary, summary)
-        if job.output.get("safety"):
-            write_table(job.output.safety, safety_of_clicks(scores))
+        write_table(job.output.safety, safety_of_clicks(scores))
 
 
 if "snakemake" in globals():

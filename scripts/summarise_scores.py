@@ -15,9 +15,8 @@ def main(job):
         summary = summarise(table, repeats=job.params.repeats, confidence=job.params.confidence, seed=job.params.seed)
         write_table(job.output.scores, table)
         write_table(job.output.summary, summary)
-        if job.output.get("sizes"):
-            write_table(job.output.sizes, sizes_table(read_scored_lesions(job.input.lesions, table), by=()))
-            write_table(job.output.lesion_free, lesion_free_table(table))
+        write_table(job.output.sizes, sizes_table(read_scored_lesions(job.input.lesions, table), by=()))
+        write_table(job.output.lesion_free, lesion_free_table(table))
         write_text(job.output.latex, latex_table(summary))
 
 

@@ -44,6 +44,11 @@ def require_workflow() -> None:
         )
 
 
+def workflow_environment() -> dict[str, str]:
+    """Environment of a child process that imports the package from the workflow's own checkout."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(WORKFLOW), os.getenv("PYTHONPATH")]))}
+
+
 def run_workflow(
     folder: Path,
     configs: Sequence[Path],
@@ -83,7 +88,7 @@ def run_workflow(
         text=True,
         errors="replace",
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(WORKFLOW), os.getenv("PYTHONPATH")]))},
+        env=workflow_environment(),
         process_group=0,
         pass_fds=() if lock is None else (lock,),
     )

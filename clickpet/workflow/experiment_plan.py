@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import subprocess
 import sys
 import tempfile
@@ -16,7 +15,7 @@ from pathlib import Path
 import yaml
 
 from clickpet.errors import InputError
-from clickpet.workflow.child_run import WORKFLOW, reason_of
+from clickpet.workflow.child_run import WORKFLOW, reason_of, workflow_environment
 from clickpet.workflow.experiments import BaseRun, Experiment
 from clickpet.workflow.job_list import ASK, PlannedJob, read_job_list
 
@@ -103,11 +102,10 @@ def _dry_run(base: BaseRun, changes) -> list[PlannedJob]:
         command += ["--directory", str(base.folder.resolve()), "--dry-run", "--quiet", "all"]
         command += ["--profile", str(base.profile)] if base.profile else ["--cores", "1"]
         command += ["--configfile", *(str(Path(file).resolve()) for file in base.configs), str(config)]
-        paths = [str(WORKFLOW), os.environ.get("PYTHONPATH", "")]
         done = subprocess.run(
             command,
             cwd=WORKFLOW,
-            env={**os.environ, ASK: str(found), "PYTHONPATH": os.pathsep.join(filter(None, paths))},
+            env={**workflow_environment(), ASK: str(found)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -17,7 +17,7 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-from bench_inference import FOLDS, SHAPE, SPACING_MM, scan
+from bench_inference import FOLDS, SHAPE, SPACING_MM, row, scan
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
@@ -144,19 +144,6 @@ def tiles_of_clicks(models, ct, suv, boxes):
         tuple(slice(first, first + size) for first, size in zip(start, tiles.tile, strict=True)) for start in tiles
     ]
     return [sum(intersection(place, seen) is not None for place in places) for seen in boxes]
-
-
-def row(name, reference, ours, goal, note):
-    return {
-        "name": name,
-        "reference_s": reference,
-        "ours_s": ours,
-        "ratio": reference / ours,
-        "goal": goal,
-        "memory": None,
-        "memory_goal": None,
-        "note": note,
-    }
 
 
 def phantom_row():

@@ -21,6 +21,7 @@ def records(count: int = 24, seed: int = 0) -> list[dict]:
                 "dice": rng.random() if ill else None, "fpv_ml": rng.random() * 5,
                 "fnv_ml": rng.random() if ill else None, "sensitivity": rng.random() if ill else None,
                 "precision": rng.random(), "f1": rng.random() if ill else None, "truth_lesions": int(ill) * 3,
+                "truth_volume_ml": ill * 30.0, "prediction_volume_ml": 25.0,
             }
         )  # fmt: skip
     return found

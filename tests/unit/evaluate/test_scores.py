@@ -11,6 +11,8 @@ from hypothesis.extra import numpy as hnp
 from jobs import run_script
 from scipy import ndimage
 
+from clickpet.clicks.model import Clicks
+from clickpet.clicks.writing import write_clicks
 from clickpet.errors import InputError
 from clickpet.evaluate.scores import check_one_grid, score_case, score_labels, score_masks
 from clickpet.evaluate.tables import read_table
@@ -214,6 +216,8 @@ def test_the_scripts_score_a_case_and_its_steps(tmp_path):
     (tmp_path / "tracer.json").write_text('{"tracer": "fdg"}')
     (tmp_path / "splits.json").write_text('{"cases": {"A_b": 2}}')
     given_files = {name: tmp_path / f"{name}.nii.gz" for name in ("truth", "suv")}
+    write_clicks(tmp_path / "clicks.json", Clicks.empty())
+    given_files |= {"clicks": tmp_path / "clicks.json"}
     given_files |= {"tracer_json": tmp_path / "tracer.json", "splits": tmp_path / "splits.json"}
     run_script(
         "score_case",

@@ -123,8 +123,13 @@ def test_the_scripts_write_the_tables(tmp_path):
     options = {"log": tmp_path / "log", "params": OPTIONS}
     run_script(
         "summarise_scores",
-        input={"scores": files[:6]},
-        output={"scores": made["scores.tsv"], "summary": made["summary.tsv"], "latex": made["summary.tex"]},
+        input={"scores": files[:6], "lesions": []},
+        output={
+            "scores": made["scores.tsv"],
+            "summary": made["summary.tsv"],
+            "latex": made["summary.tex"],
+            **{name: tmp_path / f"{name}.tsv" for name in ("sizes", "lesion_free")},
+        },
         **options,
     )
     table, summary = read_table(made["scores.tsv"]), read_table(made["summary.tsv"])
@@ -135,7 +140,11 @@ def test_the_scripts_write_the_tables(tmp_path):
     run_script(
         "summarise_interactive",
         input={"scores": files[6:]},
-        output={"interactive": made["interactive.tsv"], "summary": made["interactive_summary.tsv"]},
+        output={
+            "interactive": made["interactive.tsv"],
+            "summary": made["interactive_summary.tsv"],
+            "safety": tmp_path / "safety.tsv",
+        },
         **options,
     )
     assert len(read_table(made["interactive.tsv"])) == 66
