@@ -8,6 +8,7 @@ import nibabel as nib
 import numpy as np
 
 from clickpet.images import spacing_mm
+from clickpet.projections import project_lines
 from clickpet.report.case_figure import BODY_MIN_SUV, OPACITY, OUTCOME_COLOURS, body_box, lesion_outcome, window_max_suv
 
 #: Views over half a turn. The view from the other side is the mirror image, so that they make a whole one.
@@ -81,9 +82,7 @@ def _uptake_views(suv: np.ndarray, edges_mm: Sequence[float]) -> np.ndarray:
     lines = suv.reshape(-1, suv.shape[2])
     views = np.zeros((VIEWS, count, suv.shape[2]), suv.dtype)
     for view, column in zip(views, columns.reshape(VIEWS, -1), strict=True):
-        order = np.argsort(column, kind="stable")
-        used, first = np.unique(column[order], return_index=True)
-        view[used] = np.maximum.reduceat(lines[order], first, axis=0)
+        project_lines(lines, column, view)
     return _rows(views, edges_mm)
 
 

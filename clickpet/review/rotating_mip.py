@@ -11,6 +11,8 @@ from functools import cached_property
 
 import numpy as np
 
+from clickpet.projections import project_lines
+
 #: Turns of the full circle; the first looks from the front.
 TURNS = 36
 #: Voxels smaller than about half of this are pooled before projecting: a screen shows no more.
@@ -72,10 +74,7 @@ class RotatingMip:
         x, y = np.unravel_index(kept, pooled.shape[:2])
         mip = np.full(self.mip_shape, lowest, volume.dtype)
         for turn in range(self.turns if kept.size else 0):
-            column = self.column(x, y, turn)
-            order = np.argsort(column, kind="stable")
-            found, start = np.unique(column[order], return_index=True)
-            mip[found, turn] = np.maximum.reduceat(lines[order], start, axis=0)
+            project_lines(lines, self.column(x, y, turn), mip[:, turn])
         return mip
 
     def project_voxels(self, voxels: np.ndarray) -> np.ndarray:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from phantom_patient import write_models
+from phantom_patient import QUICK, write_models
 
 from clickpet.live.models import LiveModels
 from clickpet.models.settings import write_settings
 
 #: A Gaussian without a gate, so that a lesion is a ball around its click.
 HEATMAP = {"sigma_tumor": 2, "sigma_background": 4, "unit": "voxel", "suv_gate": 0, "peak": "unit"}
-QUICK = {"predict": {"tile_step": 1, "voxel_limits": [1, 2, 3]}}
 
 
 class ClickNetwork(torch.nn.Module):

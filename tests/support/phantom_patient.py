@@ -20,6 +20,9 @@ from clickpet.tracer.network import TracerNet, save_discriminator
 HEATMAP = {"sigma_tumor": 2, "sigma_background": 4, "unit": "voxel", "suv_gate": 3.5, "peak": "unit"}
 MIP = {"spacing_mm": 6, "size": 96, "compat": "paper"}
 
+#: Few tiles, no mirroring: what is compared does not depend on it.
+QUICK = {"predict": {"tile_step": 1, "voxel_limits": [1, 2, 3]}}
+
 
 def new_patient() -> Study:
     """The demo's new patient: a PSMA study with clicks, without a truth and, for the workflow, of unknown tracer."""
@@ -31,7 +34,12 @@ def write_patient(root: Path, patient: Study | None = None) -> dict[str, Path]:
     """Write a patient's files below `root`/results/phantom; returns {"ct", "pet", ...: path} of those there are."""
     patient = patient or new_patient()
     write_cohort(seed=20, studies=(patient,), root=root)
-    return {name: root / file for name, file in patient.files.items() if file}
+    return patient_files(root, patient)
+
+
+def patient_files(root: Path, patient: Study | None = None) -> dict[str, Path]:
+    """{"ct", "pet", ...: path} of what `write_patient` wrote below `root`."""
+    return {name: root / file for name, file in (patient or new_patient()).files.items() if file}
 
 
 def write_models(folder: Path, *, folds: tuple[int, ...] = (0, 1), tracers: tuple[str, ...] = ("fdg", "psma")) -> Path:

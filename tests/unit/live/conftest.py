@@ -1,14 +1,12 @@
 """A phantom patient with tiny models, and a live session on it."""
 
 import pytest
-from phantom_patient import new_patient, write_models, write_patient
+from phantom_patient import QUICK, new_patient, patient_files, write_models, write_patient
 
 from clickpet.clicks.reading import read_clicks
 from clickpet.ingest.petct import read_study
 from clickpet.live.models import LiveModels
 from clickpet.live.session import LiveSession
-
-QUICK = {"predict": {"tile_step": 1, "voxel_limits": [1, 2, 3]}}
 
 
 @pytest.fixture(scope="package")
@@ -21,7 +19,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="package")
 def study(folder):
-    files = {name: folder / file for name, file in new_patient().files.items() if file}
+    files = patient_files(folder)
     return read_study(ct=files["ct"], pet=files["pet"])
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from phantom_patient import HEATMAP, check_same, new_patient, write_models, write_patient
+from phantom_patient import HEATMAP, QUICK, check_same, new_patient, patient_files, write_models, write_patient
 
 from clickpet.clicks.heatmap import draw_heatmap
 from clickpet.clicks.heatmap_options import HeatmapOptions
@@ -18,9 +18,6 @@ from clickpet.ingest.petct import PetCt, read_study
 from clickpet.models.patient import identify_tracer, segment_patient
 from clickpet.models.settings import write_settings
 from clickpet.workflow.new_patient import NewPatient, predict_patient
-
-#: Few tiles, no mirroring: what is compared does not depend on it.
-QUICK = {"predict": {"tile_step": 1, "voxel_limits": [1, 2, 3]}}
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +31,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def files(folder):
-    return {name: folder / file for name, file in new_patient().files.items() if file}
+    return patient_files(folder)
 
 
 @pytest.fixture(scope="module")

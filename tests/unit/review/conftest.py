@@ -4,8 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from click_network import QUICK
-from phantom_patient import new_patient, write_models, write_patient
+from phantom_patient import QUICK, patient_files, write_models, write_patient
 from starlette.testclient import TestClient
 
 from clickpet.clicks.reading import read_clicks
@@ -30,7 +29,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="package")
 def files(folder):
-    return {name: folder / file for name, file in new_patient().files.items() if file}
+    return patient_files(folder)
 
 
 @pytest.fixture(scope="package")

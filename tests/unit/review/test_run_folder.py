@@ -5,7 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
-from click_network import QUICK
+from phantom_patient import QUICK
 
 from clickpet.clicks.model import Clicks
 from clickpet.clicks.reading import read_clicks

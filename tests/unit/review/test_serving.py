@@ -10,7 +10,7 @@ import urllib.error
 import urllib.request
 
 import pytest
-from click_network import QUICK
+from phantom_patient import QUICK
 
 from clickpet.errors import InputError
 from clickpet.review.serving import serve_page

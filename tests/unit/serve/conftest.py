@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 from nnInteractive.inference.remote import nnInteractiveRemoteInferenceSession
-from phantom_patient import new_patient, write_models, write_patient
+from phantom_patient import QUICK, patient_files, write_models, write_patient
 
 from clickpet.clicks.reading import read_clicks
 from clickpet.ingest.petct import read_study
@@ -18,7 +18,6 @@ from clickpet.serve.protocol import body_limits, make_app
 from clickpet.serve.sessions import Leases
 
 TOKEN = "a-token-of-the-tests"
-QUICK = {"predict": {"tile_step": 1, "voxel_limits": [1, 2, 3]}}
 MOST_VOXELS = 2_000_000
 
 
@@ -32,7 +31,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="package")
 def files(folder):
-    return {name: folder / file for name, file in new_patient().files.items() if file}
+    return patient_files(folder)
 
 
 @pytest.fixture(scope="package")
