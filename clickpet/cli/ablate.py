@@ -36,16 +36,16 @@ def ablate(
         return
     together = together or (len(todo) if _on_cluster(profile) else 1)
     results = run_experiments(base_run, todo, out, together=together, progress=lambda line: typer.echo(line, err=True))
-    evaluate = base_run.config()["evaluate"]
+    config = base_run.config()
     runs = {"base": directory / "results", **results}
     write_comparison(
         [read_run_folder(name, folder) for name, folder in runs.items()],
         page=out / "comparison.html",
         table=out / "comparison.tsv",
         latex=out / "comparison.tex",
-        repeats=evaluate["bootstrap_repeats"],
-        confidence=evaluate["confidence"],
-        seed=base_run.config()["seed"],
+        repeats=config["evaluate"]["bootstrap_repeats"],
+        confidence=config["evaluate"]["confidence"],
+        seed=config["seed"],
     )
     typer.echo(f"comparison is in {out / 'comparison.html'}")
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,10 +51,10 @@ class BaseRun:
     configs: Sequence[Path]
     profile: Path | None = None
 
-    def config(self, changes: Mapping = {}) -> dict:
+    def config(self, changes: Mapping | None = None) -> dict:
         """The resolved config of the base run with `changes`. Raises ConfigError."""
         config: dict = {}
-        for given in (*map(read_config, self.configs), changes):
+        for given in (*map(read_config, self.configs), changes or {}):
             update_config(config, deepcopy(dict(given)))
         return resolve(config)
 
@@ -158,7 +157,8 @@ def run_experiments(
 
     def run(experiment: Experiment) -> WorkflowFailedError | None:
         folder = out / experiment.folder_name
-        with _locked(out, experiment, progress) as lock:
+        # held beside the folder, which is made whole or not at all
+        with locked_folder(out / ".locks" / experiment.folder_name, progress=progress) as lock:
             prepare_run(base, experiment, folder)
             try:
                 run_workflow(
@@ -181,13 +181,6 @@ def run_experiments(
     if failed:
         raise InputError("; ".join(failed), mend="mend it and start again: what is done stays")
     return {experiment.name: out / experiment.folder_name / "results" for experiment in experiments}
-
-
-@contextmanager
-def _locked(out: Path, experiment: Experiment, progress: Callable[[str], None]) -> Iterator[int]:
-    """The lock of an experiment's folder, held beside it, for the folder is made whole or not at all."""
-    with locked_folder(out / ".locks" / experiment.folder_name, progress=progress) as lock:
-        yield lock
 
 
 def _absolute(paths: Sequence[Path]) -> list[Path]:
