@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from math import prod
 
 import numpy as np
 import torch
@@ -87,6 +88,7 @@ class EnsembleTiles:
         self.device = torch.device(device)
         self._lock = lock or nullcontext()
         self._shares = weight_shares(tiles)
+        self._room: torch.Tensor | None = None
 
     @property
     def group(self) -> int:
@@ -143,11 +145,27 @@ class EnsembleTiles:
         """`_differences` of tiles; None, and nothing is kept, where the device's memory does not suffice."""
         try:
             given = [torch.from_numpy(tile_of(self.read, start, self.tiles)).to(self.device) for start in starts]
-            return _differences(self.networks, given, self.flips, self.batch)
+            room = self._room_for(len(self.networks), len(given), *given[0].shape[1:])
+            return _differences(self.networks, given, self.flips, self.batch, room)
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
         return None
+
+    def _room_for(self, *shape: int) -> torch.Tensor:
+        """Float32 memory for the logit differences of a group: that of the group before, where it is large enough.
+
+        The system hands out fresh memory page by page, which takes a CPU five times as long as writing the differences.
+        """
+        size = prod(shape)
+        if self._room is None or self._room.numel() < size:
+            self._room = None
+            self._room = torch.empty(size, device=self.device)
+        return self._room[:size].view(shape)
+
+    def free_room(self) -> None:
+        """Give back the memory that one group of tiles hands on to the next."""
+        self._room = None
 
     def _halve_batch(self) -> None:
         """Half the batch, which did not fit, and free the memory that torch has cached; InputError for half of 1."""
@@ -157,6 +175,7 @@ class EnsembleTiles:
                 f"{' x '.join(map(str, self.tiles.tile))} voxels",
                 mend="free it of other programs, or take a card with more memory",
             )
+        self.free_room()
         release_cache(self.device)
         too_many, self.batch = self.batch, self.batch // 2
         print(f"{too_many} tiles at once do not fit the memory of {self.device.type}: going on with {self.batch}")
@@ -167,9 +186,8 @@ def _sum(values: torch.Tensor) -> float:
     return float(values.cpu().sum(dtype=torch.float64))
 
 
-def _differences(networks, given: list[torch.Tensor], flips, batch: int) -> torch.Tensor:
-    """Logit differences (folds, tiles, z, y, x) of the tiles `given`, averaged over their mirrorings."""
-    sums = torch.empty((len(networks), len(given), *given[0].shape[1:]), device=given[0].device)
+def _differences(networks, given: list[torch.Tensor], flips, batch: int, sums: torch.Tensor) -> torch.Tensor:
+    """Logit differences of the tiles `given`, averaged over their mirrorings, in `sums` (folds, tiles, z, y, x)."""
     units = [(index, [axis + 1 for axis in axes]) for index in range(len(given)) for axes in flips]
     for first in range(0, len(units), batch):
         part = units[first : first + batch]

@@ -84,6 +84,7 @@ class KeptTiles:
             return KeptRun(self._output(), None, 0)
         region = reduce(union, map(self._box, changed_tiles))
         tiles_run = self._sum_up(region)
+        self.ensemble.free_room()
         return KeptRun(self._output(), region, tiles_run)
 
     def _sum_up(self, region: Box) -> int:

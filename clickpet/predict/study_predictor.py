@@ -66,7 +66,7 @@ class StudyPredictor:
     def _forget(self) -> None:
         self._case: _PreparedCase | None = None
         self._prediction: Prediction | None = None
-        self._seen: tuple[Box, np.ndarray] | None = None
+        self._seen: tuple[Box, np.ndarray] | None = None  # box of the clicks, and the heatmap in it; None without clicks
         self._mask_before: np.ndarray | None = None
 
     @property
@@ -114,8 +114,9 @@ class StudyPredictor:
         """`predict` with axes that are CANONICAL."""
         clock = _Clock()
         clicks_box = nonzero_box([heatmap])
-        clicked = bool(heatmap[clicks_box].any())
-        content = union(self._scan_box, clicks_box) if clicked else self._scan_box
+        if not heatmap[clicks_box].any():
+            clicks_box = None
+        content = union(self._scan_box, clicks_box) if clicks_box else self._scan_box
         changed = None
         if self._ensemble.model.previous_mask:
             return self._predict_after(heatmap, content, clock)
@@ -128,9 +129,9 @@ class StudyPredictor:
         clock.lap("prepare")
         tiles_run = 0
         if self._prediction is None or changed is not None:
-            self._prediction = self._run(changed, clicks_box if clicked else None, clock)
+            self._prediction = self._run(changed, clicks_box, clock)
             tiles_run = self._prediction.tiles_run
-        self._seen = clicks_box, heatmap[clicks_box].copy()
+        self._seen = (clicks_box, heatmap[clicks_box].copy()) if clicks_box else None
         details = {**self._prediction.details, "seconds": clock.seconds}
         return replace(self._prediction, details=details, tiles_run=tiles_run)
 
@@ -145,16 +146,17 @@ class StudyPredictor:
         self._mask_before = prediction.mask.astype(np.float32)
         return replace(prediction, details={**prediction.details, "seconds": clock.seconds})
 
-    def _difference(self, heatmap: np.ndarray, clicks_box: Box) -> Box | None:
+    def _difference(self, heatmap: np.ndarray, clicks_box: Box | None) -> Box | None:
         """Box (x, y, z) of the voxels of a heatmap that are not those of the one before; None if there are none."""
+        if self._seen is None:
+            return clicks_box
         seen_box, seen = self._seen
-        if seen_box == clicks_box:
-            part, differs = seen_box, seen != heatmap[seen_box]
-        else:
-            part = union(seen_box, clicks_box)
-            differs = heatmap[part] != 0
-            within = tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(seen_box, part, strict=True))
-            differs[within] = heatmap[seen_box] != seen
+        if clicks_box is None:
+            return seen_box
+        part = union(seen_box, clicks_box)
+        differs = heatmap[part] != 0
+        within = tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(seen_box, part, strict=True))
+        differs[within] = heatmap[seen_box] != seen
         inner = nonzero_box([differs])
         if not differs[inner].any():
             return None
