@@ -126,6 +126,7 @@ rule write_report:
         quality=FINDINGS,
         interactive="results/interactive.tsv" if INTERACTIVE and SCORED else [],
         interactive_summary="results/interactive_summary.tsv" if INTERACTIVE and SCORED else [],
+        interactive_safety="results/interactive_safety.tsv" if INTERACTIVE and SCORED else [],
         rounds=ROUND_TABLES,
         rounds_pictures=expand("results/cases/{case}/{protocol}/rounds.png", case=SCORED, protocol=ROUND_PROTOCOLS),
         accuracy="results/models/tracer/accuracy.json" if SCORED else [],

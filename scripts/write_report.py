@@ -29,6 +29,7 @@ def main(job):
             summary=read_table_if_any(files.get("summary")),
             interactive=read_table_if_any(files.get("interactive")),
             interactive_summary=read_table_if_any(files.get("interactive_summary")),
+            interactive_safety=read_table_if_any(files.get("interactive_safety")),
             lesions=read_lesion_tables(files.get("lesion_tables", []), scores),
             accuracy=read_json(files.accuracy) if files.get("accuracy") else {},
             training=read_training_by_model([*files.get("training", []), *files.get("tracer_training", [])]),

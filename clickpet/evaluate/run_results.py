@@ -84,10 +84,10 @@ class RunResults:
     """Results of a run for its report. Everything but provenance, cohort and scores may be empty.
 
     provenance : of `clickpet.report.provenance`;  cohort : `cohort.tsv`;  scores, summary, interactive,
-    interactive_summary : the tables of the evaluation;  lesions : of `read_lesion_tables`;  accuracy : of the
-    discriminator;  training : curves of "fdg", "psma" and "tracer" (the discriminator);  cases, predictions :
-    {slug: record} of `case.json`, `prediction.json`;  quality : findings, None where they were not looked for;
-    studies : {slug: record} of `study.json`, of studies without a truth;  figures : paths of PNGs by name;
+    interactive_summary, interactive_safety : the tables of the evaluation;  lesions : of `read_lesion_tables`;
+    accuracy : of the discriminator;  training : curves of "fdg", "psma" and "tracer" (the discriminator);
+    cases, predictions : {slug: record} of `case.json`, `prediction.json`;  quality : findings, None where they were not
+    looked for;  studies : {slug: record} of `study.json`, of studies without a truth;  figures : paths of PNGs by name;
     case_pictures, rotations, lesion_slices : by slug;  rounds : {protocol: RoundResults}.
     """
 
@@ -97,6 +97,7 @@ class RunResults:
     summary: pd.DataFrame = field(default_factory=pd.DataFrame)
     interactive: pd.DataFrame = field(default_factory=pd.DataFrame)
     interactive_summary: pd.DataFrame = field(default_factory=pd.DataFrame)
+    interactive_safety: pd.DataFrame = field(default_factory=pd.DataFrame)
     lesions: pd.DataFrame = field(default_factory=pd.DataFrame)
     accuracy: Mapping = field(default_factory=dict)
     training: Mapping = field(default_factory=dict)

@@ -66,7 +66,8 @@ class StudyPredictor:
     def _forget(self) -> None:
         self._case: _PreparedCase | None = None
         self._prediction: Prediction | None = None
-        self._seen: tuple[Box, np.ndarray] | None = None  # box of the clicks, and the heatmap in it; None without clicks
+        # box of the clicks and the heatmap in it; None without clicks
+        self._seen: tuple[Box, np.ndarray] | None = None
         self._mask_before: np.ndarray | None = None
 
     @property

@@ -9,6 +9,7 @@ import pandas as pd
 
 from clickpet.evaluate.run_results import RoundResults, RunResults
 from clickpet.report.page import Figure, Section, Table, Text, estimate, figure_blocks, number
+from clickpet.report.safety_table import safety_table
 from clickpet.report.score_section import group_name
 
 #: Studies whose rounds are shown, worst first.
@@ -56,7 +57,7 @@ def _section(run: RunResults, protocol: str, results: RoundResults) -> Section:
             ),
         ),
         _area_table(protocol, results.summary),
-        _safety_table(protocol, results.safety),
+        safety_table(protocol, results.safety, at="round", step="round {}", all_steps="all rounds"),
         _sizes_table(protocol, results.sizes),
         _lesion_free_table(protocol, results.lesion_free),
         *_pictures(run, protocol, results),
@@ -91,34 +92,6 @@ def _area_table(protocol: str, summary: pd.DataFrame) -> Table:
 
 def _group(row: Mapping) -> str:
     return "weighted" if row["group"] == "weighted" else group_name(row)
-
-
-def _safety_table(protocol: str, safety: pd.DataFrame) -> Table:
-    rows = [
-        [
-            "all rounds" if row["round"] == "all" else f"round {row['round']}",
-            row["studies"],
-            number(row["tumor_inside"], 3),
-            number(row["background_outside"], 3),
-            number(row["far_changed_ml"]),
-            row["falls"],
-            number(row["mean_fall"], 3),
-            number(row["largest_fall"], 3),
-        ]
-        for row in safety[safety["group"] == "overall"].to_dict("records")
-    ]
-    columns = [("Round", "text"), ("Studies with interaction", "number"), ("Tumour points inside", "number")]
-    columns += [("Background points outside", "number"), ("Changed over 5 cm away, ml", "number")]
-    columns += [("Dice fell", "number"), ("mean fall", "number"), ("largest fall", "number")]
-    return Table(
-        f"{protocol}-safety",
-        "Safety of interaction: whether the mask holds what was marked as tumour and leaves out what was marked as "
-        "background (shares of all points so far), what changed far from the interaction of the round, and how often, "
-        "and by how much, Dice fell.",
-        columns,
-        rows,
-        empty="no study had an interaction",
-    )
 
 
 def _sizes_table(protocol: str, sizes: pd.DataFrame) -> Table:

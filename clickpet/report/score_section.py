@@ -10,6 +10,7 @@ from clickpet.evaluate.agreement import agreement, sensitivity_by_volume
 from clickpet.evaluate.run_results import RunResults
 from clickpet.report.metric_definitions import definitions_block
 from clickpet.report.page import DASH, Cell, Section, Table, Text, estimate, figure_blocks, number, study_cell
+from clickpet.report.safety_table import safety_table
 from clickpet.report.style import tracer_name
 
 #: Columns of the score tables: name, heading, decimals.
@@ -216,6 +217,10 @@ def interactive_section(run: RunResults) -> Section | None:
     )
     if not run.interactive_summary.empty:
         blocks += [area_table(run.interactive_summary), step_table(run.interactive_summary)]
+    if not run.interactive_safety.empty:
+        blocks.append(
+            safety_table("interactive", run.interactive_safety, at="clicks", step="{} clicks", all_steps="all steps")
+        )
     return Section("interactive", "Scores over clicks", blocks)
 
 

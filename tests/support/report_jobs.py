@@ -38,7 +38,7 @@ def write_report(
     pictures_of = {kind: [case / name for case in cases] if pictures else [] for kind, name in CASE_PICTURES.items()}
     tables = {
         name: results / f"{name}.tsv"
-        for name in ("scores", "interactive", "interactive_summary", "summary")
+        for name in ("scores", "interactive", "interactive_summary", "interactive_safety", "summary")
         if (results / f"{name}.tsv").exists()
     }
     models = {

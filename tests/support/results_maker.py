@@ -12,6 +12,7 @@ import yaml
 
 from clickpet.config import resolve
 from clickpet.evaluate.interactive import interactive_table
+from clickpet.evaluate.rounds_tables import safety_of_clicks
 from clickpet.evaluate.summary import score_table, summarise, summarise_interactive
 from clickpet.evaluate.tables import write_table
 from clickpet.slugs import make_slug
@@ -79,6 +80,7 @@ def make_results(
         over_clicks = interactive_table(curves)
         write_table(results / "interactive.tsv", over_clicks)
         write_table(results / "interactive_summary.tsv", summarise_interactive(over_clicks, repeats=200, seed=seed))
+        write_table(results / "interactive_safety.tsv", safety_of_clicks(curves))
     _models(results / "models", tracers, cohort, scores)
     _benchmarks(folder / "benchmarks", cohort)
     return Made(folder, config, [study["slug"] for study in cohort], [study["case"] for study in cohort])
@@ -150,6 +152,13 @@ def _at_clicks(row, clicks, rng) -> dict:
         "dice": round(row["dice"] * share, 6),
         "fpv_ml": round(row["fpv_ml"] * (2 - 0.1 * clicks), 6),
         "fnv_ml": round(row["fnv_ml"] * (3 - 0.2 * clicks), 6),
+        "points": 2 if clicks else 0,
+        "tumor_points": clicks,
+        "tumor_inside": clicks - (clicks > 5),
+        "background_points": clicks,
+        "background_outside": clicks,
+        "dice_change": round(row["dice"] * 0.04, 6) if clicks else np.nan,
+        "far_changed_ml": 0.5,
     }
 
 

@@ -165,6 +165,12 @@ def test_areas_and_steps_are_those_of_the_table(made, page):
     assert row[4].startswith(f"{fdg['dice_mean']:.3f} (")
 
 
+def test_safety_of_clicks_is_that_of_the_table(page):
+    rows = {row[0]: row[1:] for row in page.tables["interactive-safety"][1:]}
+    assert rows["10 clicks"][1:4] == ["0.900", "1.000", "0.50"]
+    assert rows["all steps"][4] == "0"
+
+
 def test_cohort_is_counted_by_tracer_centre_and_split(made, page):
     cohort = read_table(made.path("results", "cohort.tsv"))
     scores = read_table(made.path("results", "scores.tsv"))
