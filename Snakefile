@@ -29,6 +29,7 @@ container: "envs/clickpet.sif"
 
 
 include: "rules/common.smk"
+include: "rules/networks.smk"
 include: "rules/repairs.smk"
 include: "rules/phantom.smk"
 include: "rules/ingest.smk"
@@ -133,6 +134,8 @@ rule all:
                 *["mip_overlay.png", "mip_rotation.png", "lesion_slices.png"],
             ],
         ),
+        expand("results/predictions/{bucket}.json", bucket=CASES_OF_BUCKET),
+        set(map(options_file, CASES)),
         expand(list({**PREDICTION_MAPS, **COMPONENT_PROBABILITY, **POSTPROCESS_RECORD}.values()), case=CASES),
         expand(
             "results/cases/{case}/{file}",

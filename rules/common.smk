@@ -12,15 +12,13 @@ from clickpet.config import ConfigError, read_config, resolve
 from clickpet.errors import InputError
 from clickpet.files import content_hash
 from clickpet.ingest.bids_files import metadata_files
-from clickpet.ingest.splits import given_splits, read_splits
 from clickpet.predict.inference import NOT_OF_INFERENCE
-from clickpet.models.settings import CHECKPOINTS, read_settings, trained_with
+from clickpet.models.settings import trained_with
 from clickpet.slugs import SLUG_PATTERN
 from clickpet.nnunet.patch_size import check_patch_size
 from clickpet.workflow.code_key import code_key
 from clickpet.workflow.job_list import offer_job_list
 from clickpet.workflow.slurm_queue import refuse_orphans
-from clickpet.workflow.time_limits import prediction_min
 from clickpet.workflow.training_state import NOT_KNOWN, training_state
 
 
@@ -51,22 +49,6 @@ def load_cohort(path):
         return read_cohort(path, tell=warn)
     except InputError as error:
         sys.exit(f"cohort: {error}")
-
-
-def load_models(config, studies):
-    """Settings of the models in predict.models, fit for every row with split predict; None without them."""
-    if not config["predict"]["models"]:
-        return None
-    try:
-        models = read_settings(config["predict"]["models"])
-        for study in studies.values():
-            if study.split == "predict":
-                models.check_study(study.tracer)
-    except InputError as error:
-        sys.exit(f"config: predict.models: {error}")
-    if models.heatmap is None or models.mip is None:
-        warn(f"{models.folder} has no settings.json: taking the config's heatmap and MIPs")
-    return models
 
 
 def stop_if_orphans_run():
@@ -108,6 +90,11 @@ def column(name):
     return lambda wildcards: getattr(study(wildcards), name)
 
 
+def of_case(function):
+    """Input or params function: what `function` gives for a job's case."""
+    return lambda wildcards: function(wildcards.case)
+
+
 def slugs(*splits, tracer=None):
     """Cases of these splits (and of this tracer, or of those of the joint model), in the table's order."""
     return [study.slug for study in STUDIES.values() if study.split in splits and tracer in (None, JOINT, study.tracer)]
@@ -146,123 +133,6 @@ def training_state_of(wildcards):
         method=TRAINING_METHOD,
         pretrained=config["train"]["pretrained"] or None,
     )
-
-
-def is_imported(case):
-    """True for new patients if the config names models for them."""
-    return STUDIES[case].split == "predict" and IMPORTED is not None
-
-
-def models_of(wildcards):
-    """Folder of the models that segment a case."""
-    return config["predict"]["models"] if is_imported(wildcards.case) else "results/models"
-
-
-def heatmap_of(wildcards):
-    """Heatmaps as the models of a case know them from their training."""
-    return is_imported(wildcards.case) and IMPORTED.heatmap or config["heatmap"]
-
-
-def mip_of(wildcards):
-    """MIPs as the discriminator of a case knows them from its training."""
-    return is_imported(wildcards.case) and IMPORTED.mip or MIP_OPTIONS
-
-
-def networks(case, model):
-    """What a case's jobs wait for of a model (fdg, psma, tracer): short files about its networks, or all of its files.
-
-    All of the files, as inputs of every job, make the graph of a thousand cases an eighth slower. A train case waits for
-    all folds that it might be held out by, for which one is known only when the splits are drawn. Where they are, the
-    other folds are `ancient`: networks trained anew re-run only what is predicted with them. If the splits are drawn
-    anew in the same run, splits.json itself re-runs the case.
-    """
-    if is_imported(case):
-        return files_of_model(config["predict"]["models"], model, folds_for(case, model))
-    if STUDIES[case].split != "train":
-        return [f"results/models/{model}/ensemble.json"]
-    own = DRAWN_FOLDS.get(case)
-    files = {fold: f"results/models/{model}/fold_{fold}.json" for fold in NUMBERED_FOLDS}
-    return [file if own is None or fold == str(own) else ancient(file) for fold, file in files.items()]
-
-
-def read_drawn_folds():
-    """{case: fold} as it was drawn, empty before the first draw.
-
-    Ends with a line if the folds that were drawn, or the user's own, are broken: before any output is deleted.
-    """
-    drawn = {}
-    if os.path.exists("results/splits.json"):
-        try:
-            drawn = read_splits("results/splits.json")["cases"]
-        except InputError as error:
-            sys.exit(f"splits: {error}")
-    if config["splits"] and TRAIN:
-        try:
-            given_splits(config["splits"], [STUDIES[case].as_dict() for case in TRAIN], n_folds=len(NUMBERED_FOLDS))
-        except InputError as error:
-            sys.exit(f"config: splits: {error}")
-    return drawn
-
-
-def files_of_model(models, model, folds):
-    """A model's checkpoints, and what is needed to build its networks."""
-    plans = [] if model == "tracer" else [f"{models}/{model}/{name}.json" for name in ("plans", "dataset")]
-    return plans + [f"{models}/{model}/fold_{fold}/{CHECKPOINTS[model]}" for fold in folds]
-
-
-def lesion_models(wildcards):
-    """Networks that may be needed for a case; its tracer is known only when the job runs."""
-    models = dict.fromkeys(lesion_model(wildcards.case, tracer) for tracer in tracers_for(wildcards.case))
-    return [file for model in models for file in networks(wildcards.case, model)]
-
-
-def tracer_models(wildcards):
-    """Networks of the discriminator; none where the tracer is not asked for."""
-    if len(tracers_for(wildcards.case)) == 1 or given_tracer(wildcards):
-        return []
-    return networks(wildcards.case, "tracer")
-
-
-def tracers_for(case):
-    """Tracers that the models of a case know."""
-    return IMPORTED.tracers if is_imported(case) else KNOWN_TRACERS
-
-
-def lesion_model(case, tracer):
-    """The lesion model that segments a case if it is of `tracer`."""
-    if is_imported(case):
-        return IMPORTED.lesion_model(tracer)
-    return JOINT if TRAINED == [JOINT] else tracer
-
-
-def lesion_model_folders(wildcards):
-    """Folders of the lesion models that may segment a case, by the tracer that is found."""
-    case = wildcards.case
-    return {tracer: f"{models_of(wildcards)}/{lesion_model(case, tracer)}" for tracer in tracers_for(case)}
-
-
-def folds_for(case, model):
-    """Folds of a model (fdg, psma, joint, tracer) that may see a case: never a train case one that was trained on all."""
-    if is_imported(case):
-        return IMPORTED.folds.get(model, [])
-    return NUMBERED_FOLDS if STUDIES[case].split == "train" else FOLDS
-
-
-def lesion_folds_for(wildcards):
-    case = wildcards.case
-    return {tracer: folds_for(case, lesion_model(case, tracer)) for tracer in tracers_for(case)}
-
-
-def minutes_of_prediction(heatmaps):
-    """Minutes that the prediction of a case may take at so many heatmaps, as a function of its wildcards."""
-
-    def minutes(wildcards, attempt):
-        members = [len(folds) for folds in lesion_folds_for(wildcards).values()]
-        if STUDIES[wildcards.case].split == "train":
-            members = [1]
-        return attempt * prediction_min(config["predict"], members=max(members, default=1), heatmaps=heatmaps)
-
-    return minutes
 
 
 def given_tracer(wildcards):
@@ -380,21 +250,10 @@ if POSTPROCESS.needs_probability:
 if POSTPROCESS.needs_clicks:
     POSTPROCESS_RECORD["record"] = "results/cases/{case}/postprocess.json"
     STEP_RECORDS["records"] = expand(f"{STEP_FOLDER}/postprocess.json", clicks=CLICK_STEPS)
+MAPS = [name.removesuffix("_map") for name in (*PREDICTION_MAPS, *COMPONENT_PROBABILITY)]
 CLICKS_FOR_POSTPROCESS = {"clicks": "results/cases/{case}/clicks.json"} if POSTPROCESS.needs_clicks else {}
 BLOCKS = [".b2nd", "_seg.b2nd"]
 PREPROCESSED = [*BLOCKS, ".pkl"]
-KNOWN_TRACERS = [tracer for tracer in TRACERS if train_cases(tracer)]
-TRAINED = [JOINT] if KNOWN_TRACERS and config["train"]["models"] == "joint" else KNOWN_TRACERS  # the lesion models
-IMPORTED = load_models(config, STUDIES)
-DRAWN_FOLDS = read_drawn_folds()
-DISCRIMINATOR = ["tracer"] if len(KNOWN_TRACERS) > 1 else []
-DISCRIMINATOR_FOLDS = FOLDS if DISCRIMINATOR else []
-# short files about the networks that cases wait for: one a fold for train cases, one of all folds for others
-NETWORK_LISTS = {f"fold_{fold}": [fold] for fold in NUMBERED_FOLDS} if TRAIN else {}
-if TRAINED and any(STUDIES[case].split != "train" and not is_imported(case) for case in CASES):
-    NETWORK_LISTS["ensemble"] = FOLDS
-# the models that new patients get, {lesion model: folds}
-NEW_MODELS = {m: IMPORTED.folds[m] for m in IMPORTED.lesion_models} if IMPORTED else {m: FOLDS for m in TRAINED}
 
 
 wildcard_constraints:
@@ -406,3 +265,5 @@ wildcard_constraints:
     clicks="[0-9]+",
     protocol="rounds|replay",
     bucket="[0-9]+",
+    split="train|test|predict",
+    origin="trained|imported",

@@ -1,9 +1,69 @@
 # Lesions by the models of the tracer that was found. Paper, section 2.2 "Dynamic Inference Depth".
 
 
-rule predict_case:
-    """Segment a case: with the fold that never saw its patient (train) or with the ensemble (test, predict)."""
+rule record_prediction_options:
+    """Write down what all predictions have in common: another value re-runs them, by way of this file."""
+
+    # `predict_case` takes its bucket as `ancient`. Snakemake asks a job downstream of one that will run for no reasons
+    # of its own, not even where `ancient` lies between them, so each reason to predict anew is a file that a job makes
     input:
+        models=lambda wildcards: imported_files() if wildcards.origin == "imported" else [],
+        calibration=calibration_if_any,
+    output:
+        options="results/predictions/options_{origin}.json",
+    log:
+        "logs/record_prediction_options/{origin}.log",
+    benchmark:
+        "benchmarks/record_prediction_options/{origin}.tsv"
+    localrule: True
+    conda:
+        "../envs/core.yaml"
+    params:
+        predict=PREDICT_OPTIONS,
+        maps=MAPS,
+        networks=networks_of,
+        method=code("predict_bucket"),
+        code=code("record_prediction_options") + code("predict_case"),
+    script:
+        "../scripts/record_prediction_options.py"
+
+
+rule predict_bucket:
+    """Segment the cases of a bucket, each network loaded once; predictions that are there are kept."""
+    input:
+        ct=files_in_bucket("ct.nii.gz"),
+        suv=files_in_bucket("suv.nii.gz"),
+        heatmap=files_in_bucket("heatmap.nii.gz"),
+        tracer=files_in_bucket("tracer.json"),
+        findings=bucket_findings_if_new,
+        splits=splits_if_train_bucket,
+        models=bucket_models,
+        options=lambda wildcards: options_file(bucket_members(wildcards)[0]),
+    output:
+        bucket="results/predictions/{split}_{bucket}.json",
+    log:
+        "logs/predict_bucket/{split}_{bucket}.log",
+    benchmark:
+        "benchmarks/predict_bucket/{split}_{bucket}.tsv"
+    conda:
+        "../envs/deep.yaml"
+    threads: 4
+    resources:
+        mem_mb=24000,
+        runtime=minutes_of_bucket,
+    params:
+        folder="results/predictions",
+        cases=prediction_bucket,
+        code=code("predict_bucket"),
+    script:
+        "../scripts/predict_bucket.py"
+
+
+rule predict_case:
+    """Take a case out of its bucket: segmented by the fold that never saw its patient (train) or by the ensemble."""
+    input:
+        # a bucket that runs again for another case redoes no other
+        bucket=ancient(lambda wildcards: f"results/predictions/{PREDICTION_BUCKETS[wildcards.case]}.json"),
         ct="results/cases/{case}/ct.nii.gz",
         suv="results/cases/{case}/suv.nii.gz",
         heatmap="results/cases/{case}/heatmap.nii.gz",
@@ -11,7 +71,7 @@ rule predict_case:
         findings=findings_if_new,
         splits=splits_if_train,
         models=lesion_models,
-        calibration=calibration_if_any,
+        options=of_case(options_file),
     output:
         **PREDICTION_MAPS,
         **COMPONENT_PROBABILITY,
@@ -23,17 +83,13 @@ rule predict_case:
     benchmark:
         "benchmarks/predict_case/{case}.tsv"
     conda:
-        "../envs/deep.yaml"
-    threads: 4
+        "../envs/core.yaml"
     resources:
-        mem_mb=24000,
-        runtime=minutes_of_prediction(heatmaps=1),
+        mem_mb=2000,
+        runtime=10,
     params:
-        slug="{case}",
-        split=column("split"),
-        folds=lesion_folds_for,
-        models=lesion_model_folders,
-        predict=PREDICT_OPTIONS,
+        folder="results/predictions",
+        case=of_case(case_of_bucket),
         code=code("predict_case"),
     script:
         "../scripts/predict_case.py"
@@ -65,8 +121,8 @@ rule predict_interactive:
     params:
         slug="{case}",
         split=column("split"),
-        folds=lesion_folds_for,
-        models=lesion_model_folders,
+        folds=of_case(lesion_folds),
+        models=of_case(lesion_model_folders),
         predict=PREDICT_OPTIONS,
         heatmap=config["heatmap"],
         steps=CLICK_STEPS,
@@ -103,8 +159,8 @@ rule predict_rounds:
         slug="{case}",
         protocol="{protocol}",
         split=column("split"),
-        folds=lesion_folds_for,
-        models=lesion_model_folders,
+        folds=of_case(lesion_folds),
+        models=of_case(lesion_model_folders),
         predict=PREDICT_OPTIONS,
         postprocess=config["postprocess"],
         heatmap=config["heatmap"],

@@ -91,7 +91,7 @@ rule find_tracer:
         runtime=10,
     params:
         slug="{case}",
-        models_folder=models_of,
+        models_folder=of_case(models_of),
         folds=lambda wildcards: folds_for(wildcards.case, "tracer"),
         given=given_tracer,
         only=lambda wildcards: tracers_for(wildcards.case)[0] if len(tracers_for(wildcards.case)) == 1 else "",

@@ -117,15 +117,24 @@ def _same_scan(record: Mapping, cases_of: Mapping[str, Sequence[str]]) -> list[d
     return [asdict(Finding("soft", "same_scan", what, len(cases), mend))]
 
 
+def is_sound_study(record: Mapping) -> bool:
+    """True if the record of one study (`as_record`) holds no hard finding."""
+    return not _hard(record)
+
+
 def require_sound_study(record: Mapping) -> None:
     """Raise InputError that names the hard findings in the record of one study (`as_record`); print the soft ones."""
-    hard = [found for found in record["findings"] if found["severity"] == "hard"]
+    hard = _hard(record)
     if hard:
         raise InputError(
             " | ".join(found["what"] for found in hard), where=f"case {record['case']}", mend=hard[0]["mend"] or None
         )
     for line in soft_lines(record):
         print(line)
+
+
+def _hard(record: Mapping) -> list[dict]:
+    return [found for found in record["findings"] if found["severity"] == "hard"]
 
 
 def soft_lines(record: Mapping) -> list[str]:

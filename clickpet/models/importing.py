@@ -16,7 +16,6 @@ from clickpet.digests import weights_digest
 from clickpet.errors import InputError
 from clickpet.files import replacing, write_json
 from clickpet.nnunet.model_folder import (
-    CHECKPOINT,
     CONFIGURATION,
     ModelFolder,
     build_network,
@@ -25,7 +24,7 @@ from clickpet.nnunet.model_folder import (
     network_weights,
     read_model_folder,
 )
-from clickpet.nnunet.plans import dataset_json
+from clickpet.nnunet.plans import CHECKPOINT, dataset_json
 from clickpet.predict.network_grid import NetworkGrid, NetworkInput
 from clickpet.tracer.network import TracerNet, save_discriminator
 from clickpet.train.pretrained import start_from

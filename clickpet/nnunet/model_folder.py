@@ -18,9 +18,8 @@ from clickpet.digests import check_recorded
 from clickpet.errors import InputError
 from clickpet.files import read_json
 from clickpet.finite_weights import refuse_non_finite
-from clickpet.nnunet.plans import CONFIGURATION
+from clickpet.nnunet.plans import CHECKPOINT, CONFIGURATION
 
-CHECKPOINT = "checkpoint_final.pth"
 #: Plans name classes by their import path; only these places are looked into.
 PARTS = ("torch.nn.", "dynamic_network_architectures.", "clickpet.nnunet.network.")
 #: Prefixes that torch.compile and data-parallel training put before parameter names.

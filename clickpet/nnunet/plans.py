@@ -18,6 +18,8 @@ from clickpet.geometry import Turn, spacing_mm
 from clickpet.nnunet.nonzero_box import nonzero_box
 
 CONFIGURATION = "3d_fullres"
+#: File of a fold's final weights.
+CHECKPOINT = "checkpoint_final.pth"
 #: Normalisation by channel as the autoPET III winner has it: CT's scheme for CT and PET, clicks left alone.
 CHANNELS = {"0": "CT", "1": "CT", "2": "noNorm"}
 #: Channel of the mask of the round before, in models that take one.

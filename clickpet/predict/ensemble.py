@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, MutableMapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -70,9 +70,11 @@ class LesionEnsemble:
         *,
         device: str | torch.device = "cpu",
         lock: AbstractContextManager | None = None,
+        networks: MutableMapping[tuple[Path, str], torch.nn.Module] | None = None,
     ) -> LesionEnsemble:
         """Read plans and checkpoints of `folds` from `model_folder`; the networks go to `device`.
 
+        networks : loaded before on this device, by model folder and fold, so that they are taken; others are added.
         Raises InputError if there is no fold, or a file is missing, broken, hostile or does not fit.
         """
         if not folds:
@@ -80,9 +82,14 @@ class LesionEnsemble:
         model = read_model_folder(model_folder)
         if torch.device(device).type == "cuda":
             torch.backends.cudnn.benchmark = True  # every tile has the same shape
-        networks = [load_network(model, fold, device=device) for fold in folds]
+        networks = {} if networks is None else networks
+        places = [(Path(model_folder), str(fold)) for fold in folds]
+        for place, fold in zip(places, folds, strict=True):
+            if place not in networks:
+                networks[place] = load_network(model, fold, device=device)
         allowed = mirroring_axes(load_checkpoint(model.checkpoint(folds[0])))
-        return cls(model, folds, networks, allowed_axes=allowed, device=device, lock=lock)
+        members = [networks[place] for place in places]
+        return cls(model, folds, members, allowed_axes=allowed, device=device, lock=lock)
 
     def predict(
         self, *, ct: np.ndarray, suv: np.ndarray, heatmap: np.ndarray, affine: np.ndarray, **options

@@ -85,6 +85,7 @@ def predict_scan(
     time_limit_s: float | None = None,
     calibration: dict | None = None,
     device: str | None = None,
+    networks: dict | None = None,
     **options,
 ) -> Iterator[Prediction]:
     """Predictions of one case for each of its heatmaps, each with a full record in `details`.
@@ -107,7 +108,7 @@ def predict_scan(
     device = device or choose_device(apple=True)
     forget_peak_memory(device)
     with ThreadPoolExecutor(1) as pool:
-        loading = pool.submit(_load, model_folder, members, device)
+        loading = pool.submit(_load, model_folder, members, device, networks)
         scan, heatmaps = read_inputs()
         ensemble = loading.result()
     load_s = time.perf_counter() - start
@@ -168,10 +169,10 @@ def mirroring_planner(ensemble, mirroring, voxel_limits, time_limit_s, calibrati
     return (lambda workload: plan_axes(table, workload, time_limit_s=time_limit_s)[0]), partial(expected_s, table)
 
 
-def _load(model_folder, members, device):
+def _load(model_folder, members, device, networks):
     from clickpet.predict.ensemble import LesionEnsemble
 
-    return LesionEnsemble.load(model_folder, members, device=device)
+    return LesionEnsemble.load(model_folder, members, device=device, networks=networks)
 
 
 def write_masks(

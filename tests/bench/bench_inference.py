@@ -5,16 +5,23 @@ folds of a network that is a single 1 x 1 x 1 convolution, so that what is left 
 preparing, cutting, mirroring, weighing, averaging, bringing back. The reference is nnU-Net's own
 `nnUNetPredictor` on the same arrays in the same run; seconds inside the forward pass are taken off on both
 sides. Rows of memory (MB beyond the inputs) and of tiles show these numbers in place of seconds.
+
+The last row is what a job costs besides preparing and the network: start, imports, loading. Its cases are small
+(one tile), its network has the paper's size (one fold, from the page cache), and the reference is a job for each case.
 """
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
 from measure import peak_extra_bytes, skipped
+
+from clickpet.files import read_json
+from clickpet.images import write_image
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "support"))
 
@@ -25,6 +32,24 @@ BODY_MM = (420.0, 270.0)
 FOLDS = 5
 AXES = (2,)
 OTHER_SHAPE, OTHER_SPACING_MM = (200, 200, 120), (4.073, 4.073, 5.0)
+#: The paper's network, and cases that a job predicts with it.
+PAPER_FEATURES, PAPER_BLOCKS = (32, 64, 128, 256, 320, 320), (1, 3, 4, 6, 6, 6)
+CASES_A_JOB = 8
+JOB = """
+import sys
+from pathlib import Path
+
+from clickpet.predict.bucket import BucketCase, BucketOptions, predict_missing
+
+folder, kept, *slugs = sys.argv[1:]
+images = ("ct", "suv", "heatmap")
+cases = [
+    BucketCase(slug, tracer="fdg", model=Path(folder, "fdg"), members=[0],
+               **{image: f"{folder}/{slug}/{image}.nii.gz" for image in images})
+    for slug in slugs
+]
+predict_missing(cases, kept, BucketOptions({"voxel_limits": [1, 2, 3]}, None, [], "1"), device="cpu")
+"""
 ORGANS = Path(__file__).resolve().parents[3] / "shared" / "data" / "autopet" / "organs"
 
 
@@ -56,6 +81,44 @@ def rows():
         )
         yield row(f"peak memory, {text} at another spacing, one fold (MB)", stock["peak_mb"], ours["peak_mb"], 2, "")
     yield from tile_rows()
+    yield start_row()
+
+
+def start_row():
+    """Seconds a case of a job for one case, and of a job for several."""
+    import tempfile
+
+    from tiny_models import write_model
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_model(
+            folder / "fdg",
+            patch=(64, 64, 64),
+            spacing_zyx=(8.0, 8.0, 8.0),
+            features=PAPER_FEATURES,
+            n_blocks_per_stage=PAPER_BLOCKS,
+        )
+        for case in range(CASES_A_JOB):
+            for image, values in zip(("ct", "suv", "heatmap"), scan((64, 64, 64), (8.0, 8.0, 8.0)), strict=True):
+                write_image(folder / str(case) / f"{image}.nii.gz", values, np.diag([-8.0, 8.0, 8.0, 1.0]))
+        alone = min(seconds_a_case(folder, [case]) for case in range(3))
+        together = seconds_a_case(folder, range(CASES_A_JOB))
+    return row("start, imports and loading, a case", alone, together, 3, f"{CASES_A_JOB} cases in one job")
+
+
+def seconds_a_case(folder, cases):
+    """Seconds a case that a job takes besides the prediction itself."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as kept:
+        start = time.perf_counter()
+        subprocess.run(
+            [sys.executable, "-c", JOB, folder, kept, *map(str, cases)], check=True, stdout=subprocess.DEVNULL
+        )
+        whole = time.perf_counter() - start
+        parts = [read_json(Path(kept, str(case), "prediction.json"))["seconds"] for case in cases]
+    return (whole - sum(part["total"] - part["load"] for part in parts)) / len(cases)
 
 
 def row(name, reference, ours, goal, note):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from stub_workflow import CONFIG, FILES, ROWS, Workflow
+from tiny_models import write_model
 
 from clickpet.files import write_text
 from clickpet.review.cohort_clicks import set_clicks
@@ -21,7 +22,7 @@ OWN = {
     "import_case", "import_label", "place_clicks", "draw_heatmap", "import_organs", "render_mip", "check_quality",
 }  # fmt: skip
 TRAINING = {"train_lesion_fold", "train_tracer_fold"}
-INFERENCE = {"predict_case", "predict_interactive", "find_tracer"}
+INFERENCE = {"predict_bucket", "predict_case", "predict_interactive", "find_tracer"}
 
 
 @pytest.fixture(scope="module")
@@ -200,16 +201,33 @@ def test_a_new_case_re_runs_nothing_of_the_other_cases_own_files(workflow, split
         assert not rules(jobs) & (TRAINING | {"preprocess_case"})
 
 
-@pytest.mark.parametrize("case", ["new", "psma_t"])
-def test_reviewed_clicks_re_run_their_case_alone(workflow, case):
+@pytest.mark.parametrize(("case", "split"), [("new", "predict"), ("psma_t", "test")])
+def test_reviewed_clicks_re_run_their_case_alone(workflow, case, split):
     table, clicks = workflow.folder / "reviewed.tsv", workflow.folder / "reviewed_clicks" / f"{case}.json"
     table.write_text((workflow.folder / "cases.tsv").read_text())
     set_clicks(table, case, f"reviewed_clicks/{case}.json")
     write_text(clicks, "{}")
     jobs = workflow.would_run(rows=table.read_text().splitlines()[1:])
     assert {wildcards["case"] for _, wildcards in jobs if "case" in wildcards} == {case}
+    assert [wildcards for rule, wildcards in jobs if rule == "predict_bucket"] == [{"split": split, "bucket": "000"}]
     assert rules(jobs) >= {"place_clicks", "draw_heatmap", "predict_case", "post_process_case", "rank_worklist"}
     assert not rules(jobs) & (TRAINING | {"preprocess_case", "import_case", "find_tracer", "split_patients"})
+
+
+def test_imported_models_segment_new_patients_alone_and_so_do_the_trained_ones_after_them(workflow):
+    models = workflow.folder / "imported"
+    for model in ("fdg", "psma"):
+        write_model(models / model)
+    write_model(models / "tracer")
+    (models / "tracer" / "fold_0" / "checkpoint_final.pth").rename(models / "tracer" / "fold_0" / "checkpoint.pth")
+    for imported, config in ((True, CONFIG + "predict: {models: imported}\n"), (False, CONFIG)):
+        jobs = workflow.would_run(config)
+        assert {wildcards["case"] for _, wildcards in jobs if "case" in wildcards} == {"new"}
+        assert rules(jobs) >= {"find_tracer", "predict_bucket", "predict_case"}
+        assert not rules(jobs) & TRAINING
+        workflow.write(config, ROWS)
+        workflow.snakemake("all")
+        assert workflow.would_run(config) == [], imported
 
 
 def test_clicks_that_were_reviewed_again_re_run_their_case_again(workflow):

@@ -19,7 +19,7 @@ SETTINGS = {
     "latency-wait": 5,
     "seconds-between-status-checks": 2,
     "slurm-init-seconds-before-status-checks": 3,
-    "set-threads": {"train_lesion_fold": 1, "predict_case": 1, "predict_interactive": 1},
+    "set-threads": {"train_lesion_fold": 1, "predict_bucket": 1, "predict_interactive": 1},
 }
 
 

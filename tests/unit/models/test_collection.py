@@ -287,7 +287,7 @@ def test_the_commands_say_what_they_did(trained, tmp_path):
 
 
 def test_an_imported_model_predicts_as_its_source(tmp_path):
-    from clickpet.nnunet.model_folder import CHECKPOINT
+    from clickpet.nnunet.plans import CHECKPOINT
     from clickpet.predict.ensemble import LesionEnsemble
 
     source = write_model(tmp_path / "theirs", folds=(0, 1), scale=3)

@@ -134,7 +134,11 @@ def test_rules_carry_the_key_of_their_script(rule):
         ("draw_heatmap", ["clicks.heatmap.draw_heatmap"], ["evaluate.scores"]),
         ("score_case", ["evaluate.scores.score_case", "components"], ["evaluate.bootstrap"]),
         ("import_case", ["dicom.suv", "images.read_image"], ["dicom.masks", "evaluate"]),
-        ("predict_case", ["nnunet.network.DualHeadResidualEncoderUNet", "predict.sliding_window"], ["train", "report"]),
+        (
+            "predict_bucket",
+            ["nnunet.network.DualHeadResidualEncoderUNet", "predict.sliding_window"],
+            ["train", "report"],
+        ),
         (
             "train_lesion_fold",
             ["train.trainer.ClickPetTrainer", "train.pretrained"],
