@@ -43,10 +43,10 @@ def post_process(
     (components,), mean lesion probability of each component (`mean_of_components`), needed where
     `options.needs_probability`.
 
-    In this order: weak components go (SUVmax or probability; with `component_limits_after_click` only once a tumour was
-    clicked); tiny faint ones go; clicks are honoured; what is smaller than `min_unclicked_ml` is emptied if nobody
-    clicked a tumour. Where clicks are honoured, components with a tumour click never go by the first two. With the
-    default options it is `drop_faint_specks`.
+    In this order: weak components go (SUVmax or probability; from tumour click `component_limits_after_click` on); tiny
+    faint ones go; clicks are honoured; what is smaller than `min_unclicked_ml` is emptied if nobody clicked a tumour.
+    Where clicks are honoured, components with a tumour click never go by the first two. With the default options it is
+    `drop_faint_specks`.
 
     Raises InputError for shapes that differ, clicks or probabilities that are missing, and clicks outside the grid.
     """
@@ -56,7 +56,8 @@ def post_process(
             mend="give them, or leave out postprocess.honour_clicks, min_unclicked_ml, component_limits_after_click",
         )
     protected = clicks.tumor if options.honour_clicks else None
-    if options.limits_components and not (options.component_limits_after_click and not len(clicks.tumor)):
+    first = options.component_limits_after_click
+    if options.limits_components and (first == 0 or len(clicks.of_kind("tumor")) >= first):
         mask = drop_weak_components(
             mask,
             suv,

@@ -14,10 +14,10 @@ class PostprocessOptions:
     """The `postprocess` keys of the config; the defaults are the paper's (section 2.2, "Post-Processing").
 
     min_voxels, min_suv_max (g/ml), min_volume_mm3 : of `drop_faint_specks`;  min_component_suv_max (g/ml),
-    min_component_probability : of `drop_weak_components`, 0 for neither;  component_limits_after_click : whether these
-    two hold only once a tumour was clicked;  min_unclicked_ml : a prediction that is smaller is emptied while nobody
-    clicked a tumour, 0 for never;  honour_clicks : whether `honour_clicks` runs, with grow_share and grow_ml for the
-    lesions that it grows.
+    min_component_probability : of `drop_weak_components`, 0 for neither;  component_limits_after_click : tumour clicks
+    (or scribbles) from which on these two hold, 0 for always;  min_unclicked_ml : a prediction that is smaller is
+    emptied while nobody clicked a tumour, 0 for never;  honour_clicks : whether `honour_clicks` runs, with grow_share
+    and grow_ml for the lesions that it grows.
 
     Raises InputError, with the key, for a value outside its limits.
     """
@@ -27,7 +27,7 @@ class PostprocessOptions:
     min_volume_mm3: float | None = None
     min_component_suv_max: float = 0.0
     min_component_probability: float = 0.0
-    component_limits_after_click: bool = False
+    component_limits_after_click: int = 0
     min_unclicked_ml: float = 0.0
     honour_clicks: bool = False
     grow_share: float = 0.5
@@ -41,9 +41,9 @@ class PostprocessOptions:
         _require("min_component_probability", self.min_component_probability, low=0, high=1)
         _require("grow_share", self.grow_share, low=0, high=1)
         _require("grow_ml", self.grow_ml, low=0)
-        for name in ("honour_clicks", "component_limits_after_click"):
-            if not isinstance(getattr(self, name), bool):
-                raise InputError(f"postprocess.{name} is {getattr(self, name)!r}", mend="give true or false")
+        _require("component_limits_after_click", self.component_limits_after_click, low=0)
+        if not isinstance(self.honour_clicks, bool):
+            raise InputError(f"postprocess.honour_clicks is {self.honour_clicks!r}", mend="give true or false")
 
     @classmethod
     def from_mapping(cls, mapping: Mapping) -> PostprocessOptions:
@@ -60,7 +60,7 @@ class PostprocessOptions:
     @property
     def needs_clicks(self) -> bool:
         """Whether the clicks of a study decide what its mask becomes."""
-        after_click = self.component_limits_after_click and self.limits_components
+        after_click = self.component_limits_after_click > 0 and self.limits_components
         return self.honour_clicks or self.min_unclicked_ml > 0 or after_click
 
     @property

@@ -246,7 +246,8 @@ def _postprocessing(postprocess: Mapping) -> str:
         if postprocess[name] > 0
     ]
     if weak:
-        when = ", once a tumour was clicked" if postprocess["component_limits_after_click"] else ""
+        first = postprocess["component_limits_after_click"]
+        when = f", from tumour click {first} on" if first else ""
         texts.append(f"Components of any size whose {' or whose '.join(weak)} were removed{when}.")
     if postprocess["honour_clicks"]:
         texts.append(

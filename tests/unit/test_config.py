@@ -29,7 +29,7 @@ def test_the_papers_values():
         "min_component_suv_max": 0,
         "min_component_probability": 0,
         "min_unclicked_ml": 0,
-        "component_limits_after_click": False,
+        "component_limits_after_click": 0,
         "honour_clicks": False,
         "grow_share": 0.5,
         "grow_ml": 10,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jobs import run_script
 
-from clickpet.clicks.model import Clicks
+from clickpet.clicks.model import Clicks, Interaction
 from clickpet.clicks.writing import write_clicks
 from clickpet.errors import InputError
 from clickpet.images import read_image, write_image
@@ -58,11 +58,15 @@ def test_a_clicked_component_is_never_dropped_where_clicks_are_honoured():
     assert final.record == {"contradictions": [], "grown": [], "removed": [], "cut": []}
 
 
-@pytest.mark.parametrize(("tumor", "left"), [([], (0, 64, 64)), ([[6, 4, 4]], (0, 64, 0))])
-def test_limits_of_components_that_hold_only_once_a_tumour_was_clicked(tumor, left):
+@pytest.mark.parametrize(("tumor", "left"), [(0, (0, 64, 64)), (1, (0, 64, 64)), (2, (0, 64, 0)), (3, (0, 64, 0))])
+def test_limits_of_components_that_hold_from_the_second_tumour_click_on(tumor, left):
     mask, suv = study()
-    options = PostprocessOptions(min_component_suv_max=5, component_limits_after_click=True)
-    assert parts(post_process(mask, suv, AFFINE, options, clicks=Clicks(tumor, [[15, 0, 0]])).mask) == left
+    options = PostprocessOptions(min_component_suv_max=5, component_limits_after_click=2)
+    for points in ([[6, 4, 4]], [[6, 4, 4], [6, 4, 5]]):  # clicks or scribbles
+        clicks = Clicks.from_interactions(
+            [Interaction("background", [[15, 0, 0]])] * 2 + [Interaction("tumor", points)] * tumor
+        )
+        assert parts(post_process(mask, suv, AFFINE, options, clicks=clicks).mask) == left
 
 
 def test_dropped_and_clicked_are_told_apart_by_component():
@@ -86,7 +90,7 @@ def test_a_small_prediction_is_emptied_while_no_tumour_is_clicked(limit_ml, left
 
 def test_clicks_that_are_missing_are_refused():
     mask, suv = study()
-    after_click = PostprocessOptions(min_component_suv_max=5, component_limits_after_click=True)
+    after_click = PostprocessOptions(min_component_suv_max=5, component_limits_after_click=1)
     for options in (PostprocessOptions(honour_clicks=True), PostprocessOptions(min_unclicked_ml=1), after_click):
         with pytest.raises(InputError, match="post-processing needs the clicks of the study; give them, or leave out"):
             post_process(mask, suv, AFFINE, options)

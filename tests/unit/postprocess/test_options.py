@@ -22,8 +22,8 @@ def test_keys_and_defaults_are_those_of_the_schema():
         ({"min_unclicked_ml": 6}, True, False),
         ({"min_component_suv_max": 5}, False, False),
         ({"min_component_probability": 0.8}, False, True),
-        ({"min_component_probability": 0.8, "component_limits_after_click": True}, True, True),
-        ({"component_limits_after_click": True}, False, False),
+        ({"min_component_probability": 0.8, "component_limits_after_click": 1}, True, True),
+        ({"component_limits_after_click": 2}, False, False),
     ],
 )
 def test_what_an_option_needs(mapping, clicks, probability):
