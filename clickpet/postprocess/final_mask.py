@@ -11,6 +11,7 @@ from clickpet.errors import InputError
 from clickpet.geometry import voxel_volume_ml
 from clickpet.postprocess.honoured_clicks import honour_clicks
 from clickpet.postprocess.options import PostprocessOptions
+from clickpet.postprocess.sharing_clicks import enclosing_voxels
 from clickpet.postprocess.specks import drop_faint_specks
 from clickpet.postprocess.weak_components import drop_weak_components
 
@@ -55,7 +56,9 @@ def post_process(
             "post-processing needs the clicks of the study",
             mend="give them, or leave out postprocess.honour_clicks, min_unclicked_ml, component_limits_after_click",
         )
-    protected = clicks.tumor if options.honour_clicks else None
+    protected = None
+    if options.honour_clicks:
+        protected = np.concatenate([clicks.tumor, enclosing_voxels(mask, clicks.tumor)])
     first = options.component_limits_after_click
     if options.limits_components and (first == 0 or len(clicks.of_kind("tumor")) >= first):
         mask = drop_weak_components(

@@ -10,7 +10,7 @@ from clickpet.geometry import spacing_mm, voxel_volume_ml
 from clickpet.postprocess.background_cut import cut_component
 from clickpet.postprocess.component_window import component_at
 from clickpet.postprocess.region_growing import grow_lesion
-from clickpet.postprocess.sharing_clicks import sharing_voxels
+from clickpet.postprocess.sharing_clicks import sharing_voxels, spared_peak
 
 
 def honour_clicks(
@@ -31,7 +31,8 @@ def honour_clicks(
     1. A voxel with clicks of both kinds contradicts itself: both are left out.
     2. A tumour click outside all lesions grows one (`grow_lesion`), which may touch and thus join others.
     3. A background click in a lesion (18-connected component) removes it; if tumour clicks share it (they lie in it, or
-       it encloses them: `sharing_voxels`), it is cut between them (`cut_component`).
+       it encloses them: `sharing_voxels`), it is cut between them (`cut_component`). Without any, a peak of uptake
+       that the background clicks in the lesion do not come near counts as one (`spared_peak`).
     Lesions that no click speaks against are left alone, and a second time changes nothing.
 
     Returns (mask, record): bool (x, y, z), and {"contradictions": voxels, "grown": [{"click", "ml"}], "removed" and
@@ -63,9 +64,11 @@ def honour_clicks(
         if not kept[tuple(click)]:
             continue
         window, member = component_at(kept, click.tolist())
-        sharing = sharing_voxels(window, member, tumor, background, edges)
-        what = "cut" if len(sharing) else "removed"
         against = background[_in_window(member, window, background)]
+        sharing = sharing_voxels(window, member, tumor, background, edges)
+        if not len(sharing):
+            sharing = spared_peak(suv, window, member, against)
+        what = "cut" if len(sharing) else "removed"
         goes = cut_component(suv, window, member, sharing, against, affine) if len(sharing) else member
         kept[window] &= ~goes
         record[what].append({"click": click.tolist(), "ml": int(goes.sum()) * ml})

@@ -1,11 +1,14 @@
-"""Which tumour clicks share a component with the background clicks in it."""
+"""What shares a component with the background clicks in it: tumour clicks, or a peak far above them."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from clickpet.postprocess.component_window import Window
+from clickpet.postprocess.component_window import Window, component_at
 
+#: A background click says that a component is none if its uptake has this share of the highest there or more; with less
+#: it says where the lesion ends. Of 0.5 and 0.8, the latter kept more tumours in rounds (docs/beyond.md).
+PEAK_SHARE = 0.8
 #: Axes along which a component lies on both sides of a click that it encloses.
 _ENCLOSING_AXES = 2
 
@@ -40,6 +43,52 @@ def sharing_voxels(
                 away_mm = np.linalg.norm((free - click) * edges, axis=1)
                 found.append(free[np.argmin(away_mm.round(6))])
     return np.array(found, np.int64).reshape(-1, 3)
+
+
+def enclosing_voxels(mask: np.ndarray, tumor: np.ndarray) -> np.ndarray:
+    """A voxel of each component that encloses a tumour click outside the mask, see `sharing_voxels`: int (n, 3).
+
+    mask : (x, y, z), non-zero is lesion;  tumor : int (n, 3), voxels x, y, z.
+    """
+    found: list[tuple] = []
+    window, member = None, None
+    for click in tumor:
+        if mask[tuple(click)]:
+            continue
+        for axis, position in enumerate(click):
+            line = mask[tuple(slice(None) if other == axis else click[other] for other in range(3))] != 0
+            before, after = np.flatnonzero(line[:position]), np.flatnonzero(line[position + 1 :])
+            if not len(before) or not len(after):
+                continue
+            beside = tuple(before[-1] if other == axis else place for other, place in enumerate(click))
+            if member is None or not _holds(window, member, beside):
+                window, member = component_at(mask, list(beside))
+            place = tuple(one - part.start for one, part in zip(click, window, strict=True))
+            if all(0 <= one < length for one, length in zip(place, member.shape, strict=True)) and _is_enclosed(
+                member, place
+            ):
+                found.append(beside)
+                break
+    return np.array(found, np.int64).reshape(-1, 3)
+
+
+def _holds(window: Window, member: np.ndarray, voxel: tuple[int, int, int]) -> bool:
+    """Whether a voxel of the volume is in a component."""
+    place = tuple(one - part.start for one, part in zip(voxel, window, strict=True))
+    return all(0 <= one < length for one, length in zip(place, member.shape, strict=True)) and bool(member[place])
+
+
+def spared_peak(suv: np.ndarray, window: Window, member: np.ndarray, against: np.ndarray) -> np.ndarray:
+    """The hottest voxel of a component if no background click in it comes near its uptake: int (1, 3), else (0, 3).
+
+    suv : float (x, y, z), g/ml;  window, member : a component, see `component_at`;  against : int (n, 3), the
+    background clicks in it. Near is PEAK_SHARE; of several voxels as hot it is the first in C order.
+    """
+    uptake = np.where(member, suv[window], -np.inf)
+    peak = np.unravel_index(np.argmax(uptake), member.shape)
+    if (suv[tuple(against.T)] >= PEAK_SHARE * uptake[peak]).any():
+        return np.empty((0, 3), np.int64)
+    return np.array([[place + part.start for place, part in zip(peak, window, strict=True)]], np.int64)
 
 
 def _is_enclosed(member: np.ndarray, place: tuple[int, int, int]) -> bool:

@@ -58,6 +58,18 @@ def test_a_clicked_component_is_never_dropped_where_clicks_are_honoured():
     assert final.record == {"contradictions": [], "grown": [], "removed": [], "cut": []}
 
 
+def test_a_component_around_a_clicked_cold_centre_is_not_dropped_as_weak():
+    places = np.stack(np.indices((15, 15, 15)), -1) - 7
+    away = np.linalg.norm(places, axis=-1)
+    mask = (away >= 3) & (away <= 6)
+    suv = np.where(mask, 4.5, 1).astype(np.float32)
+    options = PostprocessOptions(min_component_suv_max=5, honour_clicks=True, grow_ml=0)
+    for click, left in (([7, 7, 7], mask), ([0, 0, 0], mask & False)):
+        kept = post_process(mask, suv, AFFINE, options, clicks=Clicks([click], [])).mask
+        kept[tuple(click)] = False  # the voxel that was clicked is lesion in any case
+        np.testing.assert_array_equal(kept, left)
+
+
 @pytest.mark.parametrize(("tumor", "left"), [(0, (0, 64, 64)), (1, (0, 64, 64)), (2, (0, 64, 0)), (3, (0, 64, 0))])
 def test_limits_of_components_that_hold_from_the_second_tumour_click_on(tumor, left):
     mask, suv = study()

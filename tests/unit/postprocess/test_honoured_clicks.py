@@ -78,6 +78,9 @@ def plain(mask, suv, clicks, affine, *, grow_share, grow_ml):
             [voxel for one in tumor if (voxel := stands_for(lesion, one, background, affine)) is not None],
             [one for one in background if lesion[one]],
         ]
+        peak = max(map(tuple, np.argwhere(lesion).tolist()), key=lambda one: suv[one])
+        if not inside[0] and all(suv[one] < 0.8 * np.float64(suv[peak]) for one in inside[1]):
+            inside[0].append(peak)
         goes = lesion.copy()
         if inside[0]:
             markers = np.zeros(mask.shape, int)
@@ -213,7 +216,7 @@ def test_a_tumour_with_a_cold_centre_is_cut_at_its_rim_and_not_removed():
     assert record["cut"][0]["ml"] < 0.1 * mask.sum() * 0.064
     assert kept[12, 12, 12]
     assert not kept[21, 12, 12]
-    beside = Clicks([[12, 12, 1]], [[21, 12, 12]])  # not enclosed: on one side along all axes
+    beside = Clicks([[12, 12, 1]], [[18, 12, 12]])  # not enclosed: on one side along all axes
     assert honour_clicks(mask, suv, beside, np.diag([4.0, 4, 4, 1]), grow_ml=0)[0].sum() == 1
 
 
@@ -226,6 +229,19 @@ def test_a_background_click_alone_removes_its_component_and_no_other():
     expected[10:14, 2:6, 2:6] = False
     np.testing.assert_array_equal(kept, expected)
     assert record["removed"] == [{"click": [11, 3, 3], "ml": pytest.approx(64 * 0.008)}]
+
+
+@pytest.mark.parametrize(("uptake", "what"), [(7.9, "cut"), (8.1, "removed")])
+def test_a_background_click_far_below_the_peak_takes_the_rim_of_a_tumour_that_nobody_clicked(uptake, what):
+    mask = np.zeros((20, 20, 20), bool)
+    mask[4:16, 8:12, 8:12] = True
+    suv = np.where(mask, 5.0, 0).astype(np.float32)
+    suv[5, 9, 9], suv[14, 9, 9] = 10, uptake
+    kept, record = honour_clicks(mask, suv, Clicks([], [[14, 9, 9], [15, 8, 8]]), np.diag([2.0, 2, 2, 1]))
+    assert kept[5, 9, 9] == (what == "cut")
+    assert not kept[14, 9, 9]
+    assert not kept[15, 8, 8]
+    assert len(record[what]) == 1
 
 
 def ball(centre, radius, shape=(40, 40, 40)):
