@@ -228,6 +228,7 @@ def test_imported_models_segment_new_patients_alone_and_so_do_the_trained_ones_a
         workflow.write(config, ROWS)
         workflow.snakemake("all")
         assert workflow.would_run(config) == [], imported
+    (workflow.folder / "results" / "predictions" / "options_imported.json").unlink()  # of no config of others
 
 
 def test_clicks_that_were_reviewed_again_re_run_their_case_again(workflow):
