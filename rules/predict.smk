@@ -52,7 +52,7 @@ rule predict_bucket:
         mem_mb=24000,
         runtime=minutes_of_bucket,
     params:
-        folder="results/predictions",
+        folder=subpath(output.bucket, parent=True),
         cases=prediction_bucket,
         code=code("predict_bucket"),
     script:
