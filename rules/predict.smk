@@ -88,7 +88,7 @@ rule predict_case:
         mem_mb=2000,
         runtime=10,
     params:
-        folder="results/predictions",
+        folder=subpath(input.bucket, parent=True),
         case=of_case(case_of_bucket),
         code=code("predict_case"),
     script:

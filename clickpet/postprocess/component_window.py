@@ -45,3 +45,11 @@ def component_at(mask: np.ndarray, voxel) -> tuple[Window, np.ndarray]:
     tight = ndimage.find_objects(member.view(np.uint8))[0]
     window = tuple(slice(first + part.start, first + part.stop) for first, part in zip(low, tight, strict=True))
     return window, member[tight]
+
+
+def in_component(window: Window, member: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Which points, int (n, 3), voxels of the volume, lie in a component (`component_at`): bool (n,)."""
+    places = points - [part.start for part in window]
+    inside = ((places >= 0) & (places < member.shape)).all(axis=1)
+    inside[inside] = member[tuple(places[inside].T)]
+    return inside

@@ -46,8 +46,8 @@ def post_process(
 
     In this order: weak components go (SUVmax or probability; from tumour click `component_limits_after_click` on); tiny
     faint ones go; clicks are honoured; what is smaller than `min_unclicked_ml` is emptied if nobody clicked a tumour.
-    Where clicks are honoured, components with a tumour click never go by the first two. With the default options it is
-    `drop_faint_specks`.
+    Where clicks are honoured, components with or around a tumour click never go by the first two. With the default
+    options it is `drop_faint_specks`.
 
     Raises InputError for shapes that differ, clicks or probabilities that are missing, and clicks outside the grid.
     """

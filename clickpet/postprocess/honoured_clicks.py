@@ -8,7 +8,7 @@ from clickpet.clicks.model import KINDS, Clicks
 from clickpet.errors import InputError
 from clickpet.geometry import spacing_mm, voxel_volume_ml
 from clickpet.postprocess.background_cut import cut_component
-from clickpet.postprocess.component_window import component_at
+from clickpet.postprocess.component_window import component_at, in_component
 from clickpet.postprocess.region_growing import grow_lesion
 from clickpet.postprocess.sharing_clicks import sharing_voxels, spared_peak
 
@@ -64,7 +64,7 @@ def honour_clicks(
         if not kept[tuple(click)]:
             continue
         window, member = component_at(kept, click.tolist())
-        against = background[_in_window(member, window, background)]
+        against = background[in_component(window, member, background)]
         sharing = sharing_voxels(window, member, tumor, background, edges)
         if not len(sharing):
             sharing = spared_peak(suv, window, member, against)
@@ -86,11 +86,3 @@ def _without_contradictions(clicks: Clicks) -> tuple[np.ndarray, np.ndarray, lis
 def _at(mask: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Where points lie in `mask`: bool (n,)."""
     return mask[tuple(points.T)] != 0
-
-
-def _in_window(member: np.ndarray, window, points: np.ndarray) -> np.ndarray:
-    """Which points lie in a component: bool (n,)."""
-    places = points - [part.start for part in window]
-    inside = ((places >= 0) & (places < member.shape)).all(axis=1)
-    inside[inside] = member[tuple(places[inside].T)]
-    return inside

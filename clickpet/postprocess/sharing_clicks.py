@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from clickpet.postprocess.component_window import Window, component_at
+from clickpet.postprocess.component_window import Window, component_at, in_component
 
 #: A background click says that a component is none if its uptake has this share of the highest there or more; with less
 #: it says where the lesion ends. Of 0.5 and 0.8, the latter kept more tumours in rounds (docs/beyond.md).
@@ -61,7 +61,7 @@ def enclosing_voxels(mask: np.ndarray, tumor: np.ndarray) -> np.ndarray:
             if not len(before) or not len(after):
                 continue
             beside = tuple(before[-1] if other == axis else place for other, place in enumerate(click))
-            if member is None or not _holds(window, member, beside):
+            if member is None or not in_component(window, member, np.array([beside]))[0]:
                 window, member = component_at(mask, list(beside))
             place = tuple(one - part.start for one, part in zip(click, window, strict=True))
             if all(0 <= one < length for one, length in zip(place, member.shape, strict=True)) and _is_enclosed(
@@ -70,12 +70,6 @@ def enclosing_voxels(mask: np.ndarray, tumor: np.ndarray) -> np.ndarray:
                 found.append(beside)
                 break
     return np.array(found, np.int64).reshape(-1, 3)
-
-
-def _holds(window: Window, member: np.ndarray, voxel: tuple[int, int, int]) -> bool:
-    """Whether a voxel of the volume is in a component."""
-    place = tuple(one - part.start for one, part in zip(voxel, window, strict=True))
-    return all(0 <= one < length for one, length in zip(place, member.shape, strict=True)) and bool(member[place])
 
 
 def spared_peak(suv: np.ndarray, window: Window, member: np.ndarray, against: np.ndarray) -> np.ndarray:

@@ -7,15 +7,13 @@ because a case came to its bucket, clicks of one changed, or because it was kill
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 from clickpet.digests import recorded_digest
 from clickpet.errors import InputError
-from clickpet.files import content_hash, json_text, read_json, replacing, replacing_folder, write_json
+from clickpet.files import content_hash, json_text, link_or_copy, read_json, replacing, replacing_folder, write_json
 from clickpet.images import write_image
 from clickpet.nnunet.plans import CHECKPOINT
 from clickpet.predict.inference import (
@@ -101,7 +99,7 @@ class BucketOptions:
         told = {
             "inputs": content_hash(case.ct, case.suv, case.heatmap),
             "model": [case.tracer, case.model.name, content_hash(*(case.model / name for name in PLANS))],
-            "networks": [recorded_digest(path) or content_hash(path) for path in checkpoints],
+            "networks": [recorded_digest(path) or _state(path) for path in checkpoints],
             "members": [str(fold) for fold in case.members],
             "predict": dict(self.predict),
             "calibration": self.calibrations and self.calibrations[case.model.name],
@@ -188,10 +186,13 @@ def take_prediction(
         raise InputError("is missing, or was made from other inputs, networks or options", where=kept)
     for output in outputs:
         with replacing(output) as temporary:
-            try:
-                os.link(kept / Path(output).name, temporary)
-            except OSError:  # another file system, or one without hard links
-                shutil.copyfile(kept / Path(output).name, temporary)
+            link_or_copy(kept / Path(output).name, temporary)
+
+
+def _state(checkpoint: Path) -> list[int]:
+    """Size and time of a file: weights without a recorded digest are too large to be read once more for each case."""
+    found = checkpoint.stat()
+    return [found.st_size, found.st_mtime_ns]
 
 
 def _known_key(folder: Path) -> str | None:

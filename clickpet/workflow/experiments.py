@@ -15,7 +15,7 @@ from snakemake.utils import update_config
 
 from clickpet.config import ConfigError, read_config, resolve
 from clickpet.errors import InputError
-from clickpet.files import replacing_folder, write_text
+from clickpet.files import link_or_copy, replacing_folder, write_text
 from clickpet.slugs import output_name
 from clickpet.workflow.child_run import LOG, WorkflowFailedError, require_workflow, run_workflow
 from clickpet.workflow.folder_lock import locked_folder
@@ -132,10 +132,7 @@ def link_tree(source: Path, target: Path) -> None:
             if in_place and file.suffix != ".pth":
                 shutil.copy2(file, own / name)
                 continue
-            try:
-                os.link(file, own / name)
-            except OSError:  # another file system, or one without hard links
-                shutil.copy2(file, own / name)
+            link_or_copy(file, own / name)
 
 
 def run_experiments(
